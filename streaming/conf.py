@@ -1,0 +1,90 @@
+"""The app's settings: names, types, defaults.
+
+A project overrides any of them by setting the same name in its Django settings; nothing here
+is read before it is used, so tests and projects may change a setting at any time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings as django_settings
+
+
+class StreamSettings:
+    """Durations are in seconds, sizes in bytes, unless the name says otherwise."""
+
+    STREAM_OPEN_ACCESS: bool = False
+    """Take ``user_id`` as given from requests without an identity. Loopback only."""
+
+    STREAM_DEFAULT_MODEL: str = ""
+    """The model of a start that names none; empty: the first configured provider's, else ``demo``."""
+
+    STREAM_HEARTBEAT_SECONDS: float = 10
+    """A live stream without another event for so long gets a heartbeat event."""
+
+    STREAM_LEASE_SECONDS: float = 12
+    """A producer process that has not renewed its lease for so long is dead."""
+
+    STREAM_SWEEP_SECONDS: float = 1
+    """How often each process looks for streams whose producer is dead."""
+
+    STREAM_MAX_SECONDS: float = 600
+    """A stream's own time limit; beyond it the stream ends with ``error``, type ``timeout``."""
+
+    STREAM_MAX_BYTES: int = 4 * 1024 * 1024
+    """UTF-8 bytes of answer after which a stream ends with ``done``, reason ``length``."""
+
+    STREAM_PROVIDER_CONNECT_SECONDS: float = 5
+    """Time to connect to a provider."""
+
+    STREAM_PROVIDER_TIMEOUT_SECONDS: float = 60
+    """Time without a byte from a provider."""
+
+    STREAM_CONNECTION_SECONDS: float = 300
+    """A reader's connection is closed cleanly after so long; the client resumes."""
+
+    STREAM_CONNECTION_BYTES: int = 1024 * 1024
+    """A reader's connection is closed cleanly after so many bytes; the client resumes."""
+
+    STREAM_DRAIN_SECONDS: float = 25
+    """How long SIGTERM lets live streams finish."""
+
+    STREAM_MAX_MESSAGE_CHARS: int = 32_000
+    """The longest ``message`` and the longest ``system``, in characters."""
+
+    STREAM_MAX_STREAMS: int = 1000
+    """Streams that one process produces at once; a start beyond it is refused with 503."""
+
+    STREAM_EVENT_LOG: dict[str, Any] = {"BACKEND": "streaming.eventlog.database.DatabaseEventLog"}  # noqa: RUF012
+    """The event log: ``{"BACKEND": dotted path, "OPTIONS": {...}}``."""
+
+    STREAM_PROVIDERS: tuple[str, ...] = (
+        "streaming.providers.openai.OpenAIProvider",
+        "streaming.providers.demo.DemoProvider",
+    )
+    """Dotted paths of the providers, in the order in which the default model is chosen."""
+
+    DEMO_TOKENS_PER_SECOND: float = 40
+    """The speed of the ``demo`` provider."""
+
+    OPENAI_API_KEY: str = ""
+    """Key of the OpenAI provider; empty: not configured."""
+
+    OPENAI_BASE_URL: str = "https://api.openai.com/v1"
+    """Root of an OpenAI-compatible API, up to and including its version."""
+
+    OPENAI_MODELS: str = ""
+    """Further model names, comma-separated, that ``OPENAI_BASE_URL`` serves."""
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            default = object.__getattribute__(self, name)
+            return getattr(django_settings, name, default) if name.isupper() else default
+
+
+DEFAULTS: dict[str, Any] = {name: value for name, value in vars(StreamSettings).items() if name.isupper()}
+"""Every setting's default by name."""
+
+settings = StreamSettings()

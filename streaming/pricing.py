@@ -1,0 +1,91 @@
+"""Usage, prices and cost. Pure; money is integer pico-dollars (10⁻¹² USD) or Decimal, never float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+PICO_PER_USD = 10**12
+MILLION = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, normalised.
+
+    ``prompt_tokens`` includes cached and cache-written tokens, ``completion_tokens`` includes
+    reasoning: the last three are subsets, not additions.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Unit prices in pico-dollars per token: 1 USD per million tokens is 1,000,000.
+
+    ``source`` says where they are from, e.g. ``genai-prices 0.2.3`` or ``ModelPrice 7``.
+    """
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+    source: str
+
+    @classmethod
+    def per_million(
+        cls,
+        input_usd: Decimal,
+        output_usd: Decimal,
+        cached_input_usd: Decimal | None = None,
+        cache_write_usd: Decimal | None = None,
+        *,
+        source: str,
+    ) -> Prices:
+        """From USD per million tokens; a missing cache price is the input price. Refuses negatives (ValueError)."""
+        return cls(
+            input=_unit(input_usd),
+            output=_unit(output_usd),
+            cached_input=_unit(input_usd if cached_input_usd is None else cached_input_usd),
+            cache_write=_unit(input_usd if cache_write_usd is None else cache_write_usd),
+            source=source,
+        )
+
+
+def cost(usage: Usage, prices: Prices) -> int:
+    """What a call cost, in pico-dollars: each kind of token is priced once."""
+    cached = min(usage.cached_tokens, usage.prompt_tokens)
+    written = min(usage.cache_write_tokens, usage.prompt_tokens - cached)
+    plain = usage.prompt_tokens - cached - written
+    return (
+        plain * prices.input
+        + cached * prices.cached_input
+        + written * prices.cache_write
+        + usage.completion_tokens * prices.output
+    )
+
+
+def count_tokens(text: str) -> int:
+    """An estimate of a text's tokens: a quarter of its UTF-8 bytes, at least one unless it is empty."""
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return max(1, round(size / 4)) if size else 0
+
+
+def usd_per_million(pico_per_token: int) -> Decimal:
+    """A unit price as USD per million tokens."""
+    return Decimal(pico_per_token) * MILLION / PICO_PER_USD
+
+
+def _unit(usd_per_million_tokens: Decimal) -> int:
+    if usd_per_million_tokens < 0:
+        raise ValueError("a price is 0 or more")
+    return int((usd_per_million_tokens * PICO_PER_USD / MILLION).to_integral_value())

@@ -1,0 +1,89 @@
+"""What a provider is: prompt in, batches of deltas, usage and a finish reason out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from streaming.pricing import Prices, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation; ``role`` is ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked of a model. ``turns`` ends with the user's message; None means the provider's default."""
+
+    model: str
+    turns: tuple[Turn, ...]
+    system: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer, as the provider cut it."""
+
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The provider says that the answer is complete; ``reason`` is one of ``FINISH_REASONS``."""
+
+    reason: str
+
+
+Piece = Delta | Usage | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that can be used now. ``context_window`` is in tokens, None where not known."""
+
+    id: str
+    provider: str
+    prices: Prices | None
+    context_window: int | None = None
+
+
+class Provider(ABC):
+    """A model API. One object per process; it holds connections, never the state of a call."""
+
+    name: ClassVar[str]
+    """The provider's name on the record, e.g. ``openai``."""
+
+    @abstractmethod
+    def missing_setting(self) -> str | None:
+        """The name of the setting without which it cannot be used; None where it is configured."""
+
+    @abstractmethod
+    def models(self) -> Sequence[Model]:
+        """The models that it can be asked for by name, the default first."""
+
+    @abstractmethod
+    def resolve(self, model: str) -> Model | None:
+        """The model that a request's ``model`` means, None where it is not this provider's.
+
+        Answers also while the provider is not configured, so that a refusal can name the setting.
+        """
+
+    @abstractmethod
+    def stream(self, prompt: Prompt) -> AsyncIterator[Sequence[Piece]]:
+        """Ask the model. Each batch is what one read brought; ``Finish`` comes once, ``Usage`` at most
+        once more often than needed: the last one counts.
+
+        Raises ProviderError. Closing the iterator (``aclose``) closes the upstream connection at once.
+        """
+
+    async def aclose(self) -> None:
+        """Close what the provider holds open. Idempotent."""

@@ -1,0 +1,47 @@
+"""Server-Sent Events on the wire: frames, comments, cursors. Pure.
+
+The format is that of the HTML Standard, section 9.2 "Server-sent events".
+"""
+
+from __future__ import annotations
+
+import re
+
+from streaming.events import Event
+
+RETRY_MS = 10_000
+"""What every frame tells an EventSource to wait before it reconnects by itself."""
+
+OPENING = b": ok\n\n"
+"""The comment that leaves at once with the headers."""
+
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment between frames."""
+
+UNDISPATCHED_ID = b"id: -1\n\n"
+"""A block without data: dispatches nothing, but makes an EventSource's retry carry ``Last-Event-ID: -1``."""
+
+CURSOR = re.compile(r"-1|[0-9]{1,30}", re.ASCII)
+"""What a ``last_event_id`` looks like in a header or a query."""
+
+_FORBIDDEN = re.compile("[\r\n\0]")
+
+
+def format_sse_event(event_type: str, data: str, event_id: int) -> str:
+    """One frame: ``event``, ``id``, ``retry`` and ``data`` lines and the blank line that ends it.
+
+    Raises ValueError where the type or the data holds CR, LF or NUL, which would end a line early.
+    """
+    if _FORBIDDEN.search(event_type) or _FORBIDDEN.search(data):
+        raise ValueError("CR, LF and NUL cannot stand in a field of a server-sent event")
+    return f"event: {event_type}\nid: {event_id}\nretry: {RETRY_MS}\ndata: {data}\n\n"
+
+
+def frame(event: Event) -> bytes:
+    """The bytes of an event on the wire, a function of the event alone."""
+    return format_sse_event(event.type.wire_name, event.data, event.event_id).encode()
+
+
+def parse_cursor(text: str) -> int | None:
+    """A ``last_event_id`` as sent by a client, or None where it is not an integer ≥ -1."""
+    return min(int(text), 2**62) if CURSOR.fullmatch(text) else None
