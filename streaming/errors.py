@@ -7,7 +7,8 @@
     │   ├── InvalidRequest      400, names every bad parameter at once
     │   ├── IdentityRequired    401
     │   ├── NotAllowed          403
-    │   ├── StreamNotFound      404
+    │   ├── NoSuchResource      404
+    │   │   └── StreamNotFound  a stream, to this owner
     │   ├── MethodNotAllowed    405
     │   ├── Conflict            409, same id, different request
     │   ├── AheadOfLog          409, the client's copy is ahead of the log
@@ -96,12 +97,18 @@ class NotAllowed(Refusal):
     error_type = "not_allowed"
 
 
-class StreamNotFound(Refusal):
-    """404: no such stream, to this owner."""
+class NoSuchResource(Refusal):
+    """404: there is nothing at this address."""
 
     status = 404
-    title = "No such stream"
+    title = "Not found"
     error_type = "not_found"
+
+
+class StreamNotFound(NoSuchResource):
+    """404: no such stream, to this owner."""
+
+    title = "No such stream"
 
     def __init__(self, detail: str = "There is no such stream.") -> None:
         super().__init__(detail)

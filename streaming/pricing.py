@@ -7,6 +7,8 @@ from decimal import Decimal
 
 PICO_PER_USD = 10**12
 MILLION = 10**6
+MOST_TOKENS = 10**9
+"""More than any call can have; what a provider says beyond it is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,18 @@ class Usage:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    def bounded(self) -> Usage:
+        """The same with counts that can be: not negative, at most ``MOST_TOKENS``, subsets within their wholes."""
+        prompt, completion = _within(self.prompt_tokens, MOST_TOKENS), _within(self.completion_tokens, MOST_TOKENS)
+        cached = _within(self.cached_tokens, prompt)
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=cached,
+            cache_write_tokens=_within(self.cache_write_tokens, prompt - cached),
+            reasoning_tokens=_within(self.reasoning_tokens, completion),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,10 @@ def count_tokens(text: str) -> int:
 def usd_per_million(pico_per_token: int) -> Decimal:
     """A unit price as USD per million tokens."""
     return Decimal(pico_per_token) * MILLION / PICO_PER_USD
+
+
+def _within(count: int, most: int) -> int:
+    return max(0, min(count, most))
 
 
 def _unit(usd_per_million_tokens: Decimal) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -78,7 +78,7 @@ class Provider(ABC):
         """
 
     @abstractmethod
-    def stream(self, prompt: Prompt) -> AsyncIterator[Sequence[Piece]]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
         """Ask the model. Each batch is what one read brought; ``Finish`` comes once, ``Usage`` at most
         once more often than needed: the last one counts.
 

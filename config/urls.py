@@ -1,0 +1,17 @@
+"""All addresses of the project."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from streaming import probes
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/magic")),
+    path("", include("magic.urls")),
+    path("api/", include("streaming.urls")),
+    path("health", probes.health),
+    path("ready", probes.ready),
+    path("version", probes.version),
+    path("admin/", admin.site.urls),
+]

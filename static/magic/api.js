@@ -1,0 +1,201 @@
+/**
+ * What the server says of a stream (`GET /api/v1/streams/{id}`); a listing has no `text`.
+ *
+ * @typedef {object} Snapshot
+ * @property {string} stream_id
+ * @property {"queued" | "streaming" | "done" | "error" | "cancelled"} status
+ * @property {string} model
+ * @property {string} message
+ * @property {string} text
+ * @property {number} last_event_id
+ * @property {number | null} prompt_tokens
+ * @property {number | null} completion_tokens
+ * @property {number | null} total_tokens
+ * @property {number | null} total_cost
+ * @property {"pending" | "provider" | "estimated" | "unknown"} cost_state
+ * @property {number | null} latency_ms
+ * @property {number | null} first_token_ms
+ * @property {string | null} error_type
+ * @property {string | null} error
+ *
+ * @typedef {object} Model
+ * @property {string} id
+ * @property {string} provider
+ * @property {{ input: number, output: number } | null} prices USD per million tokens
+ * @property {number | null} context_window
+ *
+ * @typedef {{ name: string, reason: string }} BadParameter
+ * @typedef {{ detail?: string, title?: string, error_type?: string, errors?: BadParameter[] }} Problem
+ * @typedef {{ stream_id: string, message: string, model?: string }} StartRequest
+ * @typedef {{ method?: string, body?: unknown, signal?: AbortSignal }} Call
+ */
+
+/** @param {Snapshot} snapshot */
+export function isLive(snapshot) {
+  return snapshot.status === "queued" || snapshot.status === "streaming";
+}
+
+/** The server did not do what was asked. `status` is 0 where no answer came at all. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {Problem} [problem]
+   * @param {number | null} [retryAfterMs]
+   */
+  constructor(status, problem = {}, retryAfterMs = null) {
+    const fallback = status === 0 ? "The server can't be reached." : `The server answered ${status}.`;
+    super(problem.detail || problem.title || fallback);
+    this.name = "ApiError";
+    this.status = status;
+    this.errorType = problem.error_type ?? "";
+    this.errors = problem.errors ?? [];
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /** Whether the server asked who we are. With open access the question comes as a missing `user_id`. */
+  get asksWho() {
+    return this.status === 401 || (this.status === 400 && this.errors.some((error) => error.name === "user_id"));
+  }
+
+  /** Whether the same call may succeed later. */
+  get passes() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** The JSON side of the API. Gets itself an anonymous identity when the server first asks for one. */
+export class Api {
+  #base;
+  #fetch;
+  /** @type {Promise<void> | null} */
+  #identifying = null;
+
+  /**
+   * @param {string} [base]
+   * @param {typeof globalThis.fetch} [fetch]
+   */
+  constructor(base = "/api/v1", fetch = (input, init) => globalThis.fetch(input, init)) {
+    this.#base = base;
+    this.#fetch = fetch;
+  }
+
+  get streamUrl() {
+    return `${this.#base}/stream`;
+  }
+
+  /** @returns {Promise<Model[]>} */
+  async models() {
+    return (await this.#identified("/models")).models;
+  }
+
+  /**
+   * The newest streams, newest first. A visitor without an identity has none, and needs none yet.
+   *
+   * @param {number} limit
+   * @returns {Promise<Snapshot[]>}
+   */
+  async recent(limit) {
+    try {
+      return (await this.#call(`/streams?limit=${limit}`)).streams;
+    } catch (error) {
+      if (error instanceof ApiError && error.asksWho) return [];
+      throw error;
+    }
+  }
+
+  /**
+   * @param {string} streamId
+   * @returns {Promise<Snapshot>}
+   */
+  snapshot(streamId) {
+    return this.#call(`/streams/${encodeURIComponent(streamId)}`);
+  }
+
+  /**
+   * @param {StartRequest} request
+   * @returns {Promise<Snapshot>}
+   */
+  start(request) {
+    return this.#identified("/stream", { method: "POST", body: request });
+  }
+
+  /**
+   * @param {string} streamId
+   * @returns {Promise<Snapshot>}
+   */
+  cancel(streamId) {
+    return this.#call(`/stream/${encodeURIComponent(streamId)}`, { method: "DELETE" });
+  }
+
+  /**
+   * @param {string} path
+   * @param {Call} [call]
+   */
+  async #identified(path, call) {
+    try {
+      return await this.#call(path, call);
+    } catch (error) {
+      if (!(error instanceof ApiError && error.asksWho)) throw error;
+    }
+    this.#identifying ??= this.#identify().finally(() => (this.#identifying = null));
+    await this.#identifying;
+    return this.#call(path, call);
+  }
+
+  /** Two tabs must not get two identities: the second cookie would hide the first tab's streams. */
+  async #identify() {
+    const alone = (/** @type {() => Promise<void>} */ work) =>
+      globalThis.navigator?.locks ? navigator.locks.request("magic-identity", work) : work();
+    await alone(async () => {
+      try {
+        await this.#call("/streams?limit=1");
+      } catch (error) {
+        if (!(error instanceof ApiError && error.asksWho)) throw error;
+        await this.#call("/anon_session", { method: "POST" });
+      }
+    });
+  }
+
+  /**
+   * @param {string} path
+   * @param {Call} [call]
+   * @returns {Promise<any>}
+   */
+  async #call(path, { method = "GET", body, signal } = {}) {
+    /** @type {Record<string, string>} */
+    const headers = { Accept: "application/json" };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    let response;
+    try {
+      response = await this.#fetch(this.#base + path, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        credentials: "same-origin",
+        cache: "no-store",
+        signal: signal ?? AbortSignal.timeout(20_000),
+      });
+    } catch {
+      throw new ApiError(0);
+    }
+    return readAnswer(response);
+  }
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<any>} the JSON of a success
+ * @throws {ApiError} for anything else
+ */
+export async function readAnswer(response) {
+  const answer = response.status === 204 ? null : await response.json().catch(() => undefined);
+  if (response.ok && answer !== undefined) return answer;
+  // A success that can't be read was cut on its way: as good as no answer.
+  throw new ApiError(response.ok ? 0 : response.status, answer ?? {}, retryAfter(response));
+}
+
+/** @param {Response} response */
+function retryAfter(response) {
+  const seconds = Number(response.headers.get("Retry-After") ?? NaN);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : null;
+}

@@ -1,0 +1,189 @@
+"""The JSON endpoints, described at ``/api/docs``. ``/api/v1/stream`` itself is in ``views``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from ninja import NinjaAPI, Query, Schema
+from ninja.errors import ValidationError
+from pydantic import Field
+
+from streaming import identity as identities
+from streaming import lifecycle
+from streaming.claims import Owner
+from streaming.engine import Engine
+from streaming.errors import FieldError, InvalidRequest, Refusal, StreamNotFound
+from streaming.params import IDENTIFIER
+from streaming.pricelist import prices_at
+from streaming.pricing import usd_per_million
+from streaming.providers import registry
+from streaming.providers.base import Model
+from streaming.responses import internal_error, json_response, problem
+from streaming.snapshots import snapshot, snapshots
+from streaming.version import VERSION
+from streaming.views import identity_of, logger
+
+api = NinjaAPI(
+    title="Magic",
+    version=VERSION,
+    description="Durable, resumable streams of LLM answers. `/api/v1/stream` is described in docs/PROTOCOL.md.",
+    urls_namespace="streaming-api",
+)
+
+Identifier = Annotated[str | None, Field(pattern=f"^{IDENTIFIER.pattern}$")]
+
+
+class StreamFacts(Schema):
+    """A stream without its text. Amounts are USD, times ISO 8601 in UTC, ``*_ms`` milliseconds."""
+
+    stream_id: str
+    user_id: str
+    conversation_id: str | None
+    parent_id: str | None
+    model: str
+    provider: str
+    status: str
+    message: str
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    total_cost: float | None
+    cost_state: str
+    latency_ms: int | None
+    first_token_ms: int | None
+    created_at: datetime
+    finished_at: datetime | None
+    finish_reason: str | None
+    error_type: str | None
+    error: str | None
+
+
+class Snapshot(StreamFacts):
+    """A stream; ``text`` is exactly that of the events up to ``last_event_id``, -1 for none."""
+
+    text: str
+    last_event_id: int
+
+
+class StreamPage(Schema):
+    """One's own streams, newest first; ``next`` is the ``before`` of the next page."""
+
+    streams: list[StreamFacts]
+    next: str | None
+
+
+class PricesOut(Schema):
+    """USD per million tokens, as billed now."""
+
+    input: float
+    output: float
+    cached_input: float
+    cache_write: float
+
+
+class ModelOut(Schema):
+    """A model that can be used now."""
+
+    id: str
+    provider: str
+    prices: PricesOut | None
+    context_window: int | None
+
+
+class ModelsOut(Schema):
+    models: list[ModelOut]
+
+
+class SessionOut(Schema):
+    user_id: str
+
+
+@api.post("/v1/anon_session", response=SessionOut, summary="A new anonymous identity")
+async def anon_session(request: HttpRequest) -> HttpResponseBase:
+    """Sets a signed cookie and answers its ``user_id``."""
+    identities.refuse_foreign_sites(request, None)
+    user_id = identities.new_anonymous()
+    response = json_response({"user_id": user_id})
+    identities.remember(response, user_id, secure=request.is_secure())
+    return response
+
+
+@api.get("/v1/models", response=ModelsOut, summary="The models that can be used now")
+async def models(request: HttpRequest) -> dict[str, Any]:
+    """Their providers, prices and context windows, the default first."""
+    engine = await lifecycle.running()
+    usable = [model for provider in registry.configured() for model in provider.models()]
+    return {"models": await engine.store.read(lambda: [_describe(model) for model in usable])}
+
+
+@api.get("/v1/streams", response=StreamPage, summary="One's own streams, newest first")
+async def list_streams(
+    request: HttpRequest,
+    user_id: Query[Identifier] = None,
+    conversation_id: Query[Identifier] = None,
+    q: Query[Annotated[str, Field(max_length=200)]] = "",
+    limit: Query[Annotated[int, Field(ge=1, le=100)]] = 20,
+    before: Query[Annotated[str | None, Field(pattern="^[0-9]{1,18}$")]] = None,
+) -> dict[str, Any]:
+    """``q`` searches the messages; ``before`` is the ``next`` of the page before."""
+    owner, engine = await _owner(request, user_id)
+    cursor = None if before is None else int(before)
+    query = q.replace("\0", "")
+    return await engine.store.read(
+        snapshots, owner, limit=limit, before=cursor, conversation_id=conversation_id, query=query
+    )
+
+
+@api.get("/v1/streams/{stream_id}", response=Snapshot, summary="What is true of a stream now")
+async def get_stream(request: HttpRequest, stream_id: str, user_id: Query[Identifier] = None) -> dict[str, Any]:
+    """The snapshot of one of one's own streams; of a pruned one, what is kept."""
+    owner, engine = await _owner(request, user_id)
+    found = await engine.store.read(snapshot, owner, stream_id) if IDENTIFIER.fullmatch(stream_id) else None
+    if found is None:
+        raise StreamNotFound
+    return found
+
+
+@api.exception_handler(Refusal)
+def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
+    """Any refusal as problem+json."""
+    return problem(refusal)
+
+
+@api.exception_handler(ValidationError)
+def refuse_parameters(request: HttpRequest, invalid: ValidationError) -> HttpResponse:
+    """Bad parameters, all at once."""
+    return problem(InvalidRequest(*(FieldError(str(e["loc"][-1]), str(e["msg"])) for e in invalid.errors)))
+
+
+@api.exception_handler(Exception)
+def fail(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Anything else tells nothing."""
+    logger.exception("request failed", extra={"error": type(error).__name__})
+    return internal_error()
+
+
+async def _owner(request: HttpRequest, user_id: str | None) -> tuple[Owner, Engine]:
+    engine = await lifecycle.running()
+    identity = await identity_of(request, engine)
+    if identity is not None and identity.user_id is None and user_id is None:
+        raise InvalidRequest(FieldError("user_id", "is required where the request carries no identity"))
+    return identities.owner(identity, user_id), engine
+
+
+def _describe(model: Model) -> dict[str, Any]:
+    prices = prices_at(model)
+    return {
+        "id": model.id,
+        "provider": model.provider,
+        "prices": None
+        if prices is None
+        else {
+            name: float(usd_per_million(getattr(prices, name)))
+            for name in ("input", "output", "cached_input", "cache_write")
+        },
+        "context_window": model.context_window,
+    }

@@ -1,0 +1,107 @@
+"""The ASGI application: the stream endpoint goes past the project's middleware, all else to Django as ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from asgiref.sync import ThreadSensitiveContext
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.urls import NoReverseMatch, reverse
+
+from streaming import lifecycle
+from streaming.bodies import MAX_BODY_BYTES
+from streaming.errors import BodyTooLarge
+from streaming.middleware import request_id
+from streaming.responses import problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class _BodyTooLarge(Exception):
+    """More than ``MAX_BODY_BYTES`` have come."""
+
+
+class StreamHandler(ASGIHandler):
+    """Django without the project's middleware, for the stream endpoint alone.
+
+    A synchronous middleware would cost every request a thread, and a compressing one would compress each
+    frame on its own. The view needs none of them: it identifies and guards by itself.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        inner = convert_exception_to_response(self._get_response_async)
+        self._middleware_chain = convert_exception_to_response(request_id(inner))
+
+
+class Application:
+    """Routes the stream endpoint past the middleware, and starts and stops the engine with the server."""
+
+    def __init__(self) -> None:
+        self._pages = ASGIHandler()
+        self._streams = StreamHandler()
+        # Django keeps a thread for each open response; here all of them share this one.
+        self._thread = ThreadPoolExecutor(1, "streams")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http" and scope["path"] in _stream_paths():
+            async with ThreadSensitiveContext(executor=self._thread):
+                await _bounded(self._streams, scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith("/api/"):
+            await _bounded(self._pages, scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+
+def _stream_paths() -> tuple[str, ...]:
+    try:
+        return (reverse("streaming:stream"),)
+    except NoReverseMatch:
+        return ()
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await asyncio.create_task(_started(), context=contextvars.Context())
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await lifecycle.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def _started() -> None:
+    await lifecycle.running()
+
+
+async def _bounded(handler: ASGIHandler, scope: Scope, receive: Receive, send: Send) -> None:
+    """Stop reading a body that is too large: Django would take all of it first."""
+    taken = 0
+
+    async def bounded_receive() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MAX_BODY_BYTES:
+            raise _BodyTooLarge
+        return message
+
+    try:
+        await handler(scope, bounded_receive, send)  # type: ignore[arg-type]
+    except _BodyTooLarge:
+        refusal = problem(BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes."))
+        await handler.send_response(refusal, send)

@@ -1,0 +1,92 @@
+"""System checks of this app; servers refuse to start where one finds an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connection
+
+from streaming.conf import DEFAULTS, settings
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "testserver"})
+
+MAY_BE_ZERO = frozenset({"STREAM_DRAIN_SECONDS", "DEMO_TOKENS_PER_SECOND"})
+
+
+@register("streaming")
+def open_access_stays_at_home(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Open access lets anyone be anyone, so no other machine may reach it."""
+    beyond = sorted(set(django_settings.ALLOWED_HOSTS) - LOOPBACK)
+    if not settings.STREAM_OPEN_ACCESS or not beyond:
+        return []
+    return [
+        Error(
+            f"STREAM_OPEN_ACCESS is on, and ALLOWED_HOSTS goes beyond this machine: {', '.join(beyond)}.",
+            hint="Turn STREAM_OPEN_ACCESS off, or name only localhost, 127.0.0.1 and [::1].",
+            id="streaming.E001",
+        )
+    ]
+
+
+@register("streaming")
+def numbers_are_sensible(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Durations, sizes and counts are positive; a lease outlives a few sweeps."""
+    errors: list[CheckMessage] = []
+    for name, default in DEFAULTS.items():
+        value = getattr(settings, name)
+        if isinstance(default, bool) or not isinstance(default, (int, float)):
+            continue
+        if value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+            errors.append(Error(f"{name} is {value}; it must be more than 0.", id="streaming.E002"))
+    if settings.STREAM_LEASE_SECONDS < 2 * settings.STREAM_SWEEP_SECONDS:
+        errors.append(
+            Error(
+                "STREAM_LEASE_SECONDS must be at least twice STREAM_SWEEP_SECONDS.",
+                hint="A process renews its lease when it sweeps; a shorter lease dies between two renewals.",
+                id="streaming.E003",
+            )
+        )
+    return errors
+
+
+@register("streaming")
+def atomic_requests_are_off(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A transaction around a request does not work with asynchronous views."""
+    if not connection.settings_dict.get("ATOMIC_REQUESTS"):
+        return []
+    return [Error("ATOMIC_REQUESTS does not work with asynchronous views; turn it off.", id="streaming.E004")]
+
+
+@register("streaming")
+def secret_key_is_kept(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A key made up at start ends all sessions with the process."""
+    if not django_settings.SECRET_KEY.startswith("ephemeral-"):
+        return []
+    return [
+        Warning(
+            "SECRET_KEY is not set; a new one is made up at every start, which ends all sessions.",
+            hint="Set SECRET_KEY in the environment or in .env; `make run` does.",
+            id="streaming.W001",
+        )
+    ]
+
+
+@register(Tags.database)
+def sqlite_is_durable(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Without these options SQLite forgets the last commits at a power cut, or writers fail under load."""
+    if connection.vendor != "sqlite" or not databases or "default" not in databases:
+        return []
+    options = connection.settings_dict.get("OPTIONS", {})
+    init = options.get("init_command", "").replace(" ", "").lower()
+    warnings: list[CheckMessage] = []
+    if "synchronous=full" not in init and "synchronous=extra" not in init:
+        hint = 'Put "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" into OPTIONS["init_command"].'
+        warnings.append(Warning("SQLite's synchronous mode is not set to FULL.", hint=hint, id="streaming.W002"))
+    if options.get("transaction_mode", "").upper() != "IMMEDIATE":
+        hint = 'Set OPTIONS["transaction_mode"] = "IMMEDIATE".'
+        warnings.append(Warning("SQLite's transactions do not begin IMMEDIATE.", hint=hint, id="streaming.W003"))
+    return warnings

@@ -1,0 +1,257 @@
+"""The engine: start, attach, read; owns the tasks of this process. The only door for views."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import secrets
+from collections.abc import Coroutine
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.utils.module_loading import import_string
+
+from streaming import claims, lease
+from streaming.claims import Claim, Found, Owner
+from streaming.conf import settings
+from streaming.context import turns_to
+from streaming.endings import FAILED, INTERRUPTED
+from streaming.errors import AheadOfLog, Conflict, StreamNotFound, StreamPruned, Unavailable
+from streaming.eventlog.base import EventLog
+from streaming.journal import log_start, log_terminal, names
+from streaming.models import Stream
+from streaming.params import Ask
+from streaming.pricelist import prices_at
+from streaming.pricing import count_tokens
+from streaming.producer import Assignment, Producer
+from streaming.providers import registry
+from streaming.providers.base import Model, Prompt, Provider, Turn
+from streaming.reader import Reader
+from streaming.store import Store, StoreClosed
+from streaming.sweeper import Sweeper
+
+logger = logging.getLogger("streaming.engine")
+
+T = TypeVar("T")
+
+RETRY_SECONDS = 5
+"""``Retry-After`` of a refusal that passes."""
+
+CLOSE_SECONDS = 5
+"""How long a stopping process tries to write what is left to write."""
+
+POLL_SECONDS = 0.05
+"""How often a stopping process looks whether it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream that a request has started or attached to."""
+
+    found: Found
+    id_made_here: bool
+
+    @property
+    def started(self) -> bool:
+        return self.found.created
+
+
+class Engine:
+    """One per process and event loop. ``start()`` before use; ``stop()`` is idempotent."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.log = _make_log(self.store)
+        self.draining = False
+        self.process = 0
+        self._live: dict[int, Producer] = {}
+        self._starting = 0
+        self._readers: set[Reader] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._running = ExitStack()
+
+    async def start(self) -> None:
+        """Register the process, start the writer, the event log and the sweeper."""
+        self.store.start()
+        self.process = (await self.store.write(lease.register, "web")).pk
+        self._running.enter_context(self.log.run())
+        sweeper = Sweeper(self.store, self.log, self.process, self._live.keys, lambda: self.draining)
+        task = self._spawn(sweeper.run())
+        self._running.callback(task.cancel)
+        logger.info("process started", extra={"event": "process_started", "process_key": self.process})
+
+    @property
+    def live(self) -> int:
+        """How many streams this process produces now."""
+        return len(self._live)
+
+    @property
+    def log_is_running(self) -> bool:
+        """Whether the event log takes appends: from ``start`` until ``stop_writing``."""
+        return self.store.takes_writes
+
+    async def open(self, owner: Owner, ask: Ask, request_id: str) -> Opened:
+        """Start a stream, or attach to the one that has this id. Raises Refusal."""
+        found = await self.store.read(claims.find, owner, ask.stream_id) if ask.stream_id else None
+        if found is None:
+            if ask.resumes or ask.message is None:
+                raise StreamNotFound
+            # Shielded: a client that leaves now must not leave a stream behind that nobody produces.
+            found = await asyncio.shield(self._spawn(self._start(owner, ask, request_id)))
+        if not found.created:
+            _check_attach(found, ask)
+        return Opened(found, id_made_here=ask.stream_id is None)
+
+    def read(self, found: Found, after: int, opening: bytes) -> Reader:
+        """Follow a stream after an event id. The caller closes the reader."""
+        reader = Reader(self.log, found.key, after, opening=opening, on_close=self._readers.discard)
+        self._readers.add(reader)
+        return reader
+
+    async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
+        """Take no new starts; let live streams finish for up to ``seconds``, or until ``hurry``; close the rest."""
+        self.draining = True
+        logger.info("draining", extra={"event": "draining", "live": self.live})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._until_idle(hurry)
+        for producer in self._live.values():
+            producer.stop(INTERRUPTED)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._until_idle(asyncio.Event())
+        await self._end_readers()
+
+    async def stop_writing(self) -> None:
+        """End the lease, the background tasks and the writer; what is in the log can still be read. Idempotent.
+
+        Streams that are still live are left to other processes.
+        """
+        self._running.close()
+        with suppress(TimeoutError, StoreClosed):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.store.write(lease.release, self.process)
+        await self.store.stop_writing()
+
+    async def stop(self) -> None:
+        """End everything, after ``drain`` or without it. Idempotent."""
+        await self._end_readers()
+        await self.stop_writing()
+        self.store.close()
+        for provider in registry.providers():
+            await provider.aclose()
+
+    async def _start(self, owner: Owner, ask: Ask, request_id: str) -> Found:
+        provider, model = registry.find(ask.asked.get("model") or registry.default_model())
+        try:
+            parent = await self.store.read(claims.find_parent, owner, ask)
+        except Stream.DoesNotExist:
+            raise StreamNotFound("There is no such stream to follow: parent_id.") from None
+        registry.require_configured(provider)
+        if self.draining:
+            raise Unavailable("The server is shutting down; try again.", retry_after=RETRY_SECONDS)
+        if len(self._live) + self._starting >= settings.STREAM_MAX_STREAMS:
+            raise Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
+        self._starting += 1
+        try:
+            return await self._claim(owner, ask, request_id, provider, model, parent)
+        finally:
+            self._starting -= 1
+
+    async def _claim(
+        self, owner: Owner, ask: Ask, request_id: str, provider: Provider, model: Model, parent: int | None
+    ) -> Found:
+        turns = (*await self.store.read(turns_to, parent), Turn("user", ask.message or ""))
+        prompt = Prompt(
+            model=model.id,
+            turns=turns,
+            system=ask.asked.get("system"),
+            temperature=ask.asked.get("temperature"),
+            max_tokens=ask.asked.get("max_tokens"),
+        )
+        claim = Claim(
+            owner=owner,
+            stream_id=ask.stream_id or f"stream_{secrets.token_hex(16)}",
+            ask=ask,
+            model=model.id,
+            provider=provider.name,
+            prices=await self.store.read(prices_at, model),
+            prompt_tokens=count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in turns),
+            process=self.process,
+            parent=parent,
+            request_id=request_id,
+        )
+        found = await self.store.write(claims.claim_all, claim)
+        if found.created:
+            assignment = Assignment(
+                stream=found.key,
+                stream_id=found.stream_id,
+                attempt=1,
+                provider=provider,
+                prompt=prompt,
+                prices=claim.prices,
+                prompt_tokens=claim.prompt_tokens,
+            )
+            self._produce(assignment, request_id)
+        return found
+
+    def _produce(self, assignment: Assignment, request_id: str) -> None:
+        producer = Producer(assignment, self.log)
+        self._live[assignment.stream] = producer
+        log_start(assignment, request_id)
+        self._spawn(self._run(producer, request_id))
+
+    async def _run(self, producer: Producer, request_id: str) -> None:
+        """Run a producer and make sure that its stream ends, whatever happens."""
+        key, attempt = producer.assignment.stream, producer.assignment.attempt
+        try:
+            with self.log.follow(key):
+                if not await producer.run() and await self.log.close(key, FAILED, attempt=attempt) is None:
+                    logger.warning("fenced: another producer has this stream", extra=names(producer, request_id))
+        except StoreClosed:
+            logger.warning("the store closed under a live stream", extra=names(producer, request_id))
+        except Exception as error:
+            logger.exception("producer broke", extra={**names(producer, request_id), "error": type(error).__name__})
+            await self.log.close(key, FAILED, attempt=attempt)
+        finally:
+            del self._live[key]
+            log_terminal(producer, request_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task of its own: with no request's context, and held, so that it is not collected."""
+        task = asyncio.create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _until_idle(self, hurry: asyncio.Event) -> None:
+        """Until no stream is live here, or ``hurry``."""
+        while (self._live or self._starting) and not hurry.is_set():
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _end_readers(self) -> None:
+        """Let the readers show what is in the log, then end their responses cleanly."""
+        for _ in range(round(1 / POLL_SECONDS)):
+            if self._readers:
+                await asyncio.sleep(POLL_SECONDS)
+        for reader in tuple(self._readers):
+            reader.end()
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _check_attach(found: Found, ask: Ask) -> None:
+    """Raises Refusal where a stream cannot be attached to by this request."""
+    if found.pruned:
+        raise StreamPruned
+    if ask.message is not None and ask.fingerprint != found.fingerprint:
+        raise Conflict
+    if ask.after > found.last_event_id:
+        raise AheadOfLog(found.last_event_id)
+
+
+def _make_log(store: Store) -> EventLog:
+    configured = settings.STREAM_EVENT_LOG
+    log: EventLog = import_string(configured["BACKEND"])(store, **configured.get("OPTIONS", {}))
+    return log

@@ -1,0 +1,106 @@
+"""The event log: an interface of five methods, and what every backend promises.
+
+A backend is named in ``STREAM_EVENT_LOG`` by dotted path. ``tests/conformance`` runs against each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from streaming.endings import Ending
+from streaming.events import Event
+
+PAGE_BYTES = 64 * 1024
+"""A page of frames is at most this long, unless one frame alone is longer."""
+
+
+class Outcome(Enum):
+    """What became of an append."""
+
+    APPLIED = "applied"
+    """The events are durable, now or since an earlier identical call."""
+    FENCED = "fenced"
+    """Another producer has taken the stream, or the log's end is not where this one believes."""
+    CLOSED = "closed"
+    """The log has a terminal event that this producer did not write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events for the end of a log, with contiguous ids.
+
+    ``stream`` is the key of the Stream, ``attempt`` the producer's claim on it. Where the last event is
+    terminal the log is closed with it, and ``settle`` runs in the same SQL transaction.
+    """
+
+    stream: int
+    attempt: int
+    events: Sequence[Event]
+    settle: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Frames after a cursor: ``last_event_id`` is that of the last one, ``closes`` whether it is terminal."""
+
+    frames: bytes
+    last_event_id: int
+    closes: bool
+
+
+class Follower(Protocol):
+    """A place at the end of a log."""
+
+    async def wait(self, after: int, timeout: float) -> bool:
+        """Wait until there is something after ``after``; False where ``timeout`` seconds brought nothing, or at ``wake``.
+
+        Raises LogGone within 2 s where the log's end fell behind ``after``, or the log is gone.
+        """
+        ...
+
+    def wake(self) -> None:
+        """End the waits on this stream now."""
+        ...
+
+
+class EventLog(ABC):
+    """Append-only logs of events, one per stream.
+
+    * Durable: what ``append`` calls applied, and whatever ``read`` shows, is committed.
+    * Ordered: ids are 0, 1, 2, … per stream; ``read`` never skips one.
+    * Fenced: an append is applied only at the log's very end, by the attempt that holds it, and never
+      after a terminal event. The same append again is a success.
+    * Closed once: ``append`` of a terminal event and ``close`` exclude each other.
+    """
+
+    @abstractmethod
+    def run(self) -> AbstractContextManager[None]:
+        """Start and stop what the backend does in the background of this process's event loop."""
+
+    @abstractmethod
+    async def append(self, append: Append) -> Outcome:
+        """Append; waits while the store is out of reach, until the outcome is known."""
+
+    @abstractmethod
+    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Event | None:
+        """Close a stream at whatever its end is, and return the terminal event, whoever wrote it.
+
+        For two callers only: the producer that cannot append any more, which names its ``attempt``, and
+        anyone where the producer's process is dead. In any other case nothing is done; answers None.
+        """
+
+    @abstractmethod
+    async def read(self, stream: int, after: int) -> Page | None:
+        """The frames after event ``after``, at most ``PAGE_BYTES``; None where there are none (yet).
+
+        Raises LogGone where events are missing that the log once had.
+        """
+
+    @abstractmethod
+    def follow(self, stream: int) -> AbstractContextManager[Follower]:
+        """Be woken when the stream's log grows."""

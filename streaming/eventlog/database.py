@@ -1,0 +1,269 @@
+"""The event log in SQL: SQLite or PostgreSQL.
+
+Durable by the commit. Wakes the readers of its own process at once; other processes find out by asking
+for the heads of the streams that they follow, all in one query, every ``poll_seconds``.
+
+While the database is out of reach, appends wait and readers see nothing new; a connection lost in the
+middle of a commit leaves its outcome unknown, and the identical append is repeated until it is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from django.db import DatabaseError, connection
+
+from streaming import ledger
+from streaming.endings import Ending
+from streaming.errors import LogGone
+from streaming.eventlog.base import PAGE_BYTES, Append, EventLog, Follower, Outcome, Page
+from streaming.eventlog.tails import Tail, Tails
+from streaming.events import Event, EventType
+from streaming.lease import is_dead, store_clock
+from streaming.models import Process, Stream, StreamEvent, StreamHead
+from streaming.sse import frame
+from streaming.store import Store
+
+logger = logging.getLogger("streaming.eventlog")
+
+PAGE_EVENTS = 512
+"""The most events of a page; 64 KiB of ordinary frames."""
+
+FRAME_OVERHEAD = 64
+"""About what a frame has besides its data."""
+
+HEADS = StreamHead._meta.db_table
+EVENTS = StreamEvent._meta.db_table
+INSERT_EVENT = f"INSERT INTO {EVENTS} (stream_id, event_id, type, data, elapsed_ms) VALUES (%s, %s, %s, %s, %s)"
+COPY_EVENTS = f"COPY {EVENTS} (stream_id, event_id, type, data, elapsed_ms) FROM STDIN"
+SELECT_EVENTS = (
+    f"SELECT event_id, type, data FROM {EVENTS} WHERE stream_id = %s AND event_id > %s ORDER BY event_id LIMIT %s"
+)
+MOVE_HEAD = f"UPDATE {HEADS} SET next_event_id = %s, closed = %s WHERE stream_id = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A stream to be closed on its producer's behalf."""
+
+    stream: int
+    ending: Ending
+    attempt: int | None
+
+
+class DatabaseEventLog(EventLog):
+    """See the module. ``poll_seconds``: how often the heads of followed streams are looked at."""
+
+    def __init__(self, store: Store, *, poll_seconds: float = 0.25) -> None:
+        self._store = store
+        self._poll_seconds = poll_seconds
+        self._tails = Tails()
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        task = asyncio.create_task(self._poll())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def append(self, append: Append) -> Outcome:
+        outcome = await self._store.write(append_all, append)
+        tail = self._tails.get(append.stream)
+        if outcome is Outcome.APPLIED and tail is not None:
+            tail.extend(append.events)
+        return outcome
+
+    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Event | None:
+        terminal = await self._store.write(close_all, Closing(stream, ending, attempt))
+        tail = self._tails.get(stream)
+        if terminal is not None and tail is not None:
+            tail.reach(terminal.event_id + 1, closed=True)
+        return terminal
+
+    async def read(self, stream: int, after: int) -> Page | None:
+        tail = self._tails.get(stream)
+        if tail is None:
+            return to_page(await self._store.read(select_events, stream, after))
+        if (page := tail.page(after)) is not None:
+            return page
+        if after + 1 >= tail.window_end:
+            async with tail.loading:
+                return tail.page(after) or await self._load(tail, after)
+        return await self._load(tail, after)
+
+    async def _load(self, tail: Tail, after: int) -> Page | None:
+        known_end = tail.end
+        events = await self._store.read(select_events, tail.stream, after)
+        if not events and after + 1 < known_end:
+            raise LogGone
+        page = to_page(events)
+        if page is not None and page.last_event_id + 1 >= tail.end:
+            tail.extend(events)
+        return page
+
+    @contextmanager
+    def follow(self, stream: int) -> Iterator[Follower]:
+        with self._tails.use(stream) as tail:
+            yield tail
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            known = {tail.stream: tail.end for tail in self._tails.open()}
+            if not known:
+                continue
+            try:
+                heads = await self._store.read(select_heads, list(known))
+            except DatabaseError as error:
+                logger.warning("cannot look at the heads", extra={"error": type(error).__name__})
+                continue
+            for stream, known_end in known.items():
+                if (tail := self._tails.get(stream)) is not None:
+                    _compare(tail, known_end, heads.get(stream))
+
+
+def _compare(tail: Tail, known_end: int, head: tuple[int, bool] | None) -> None:
+    """``known_end`` was known before the head was read: a head behind it has really fallen back."""
+    if head is None or head[0] < known_end:
+        tail.lose()
+    else:
+        tail.reach(head[0], closed=head[1])
+
+
+def append_all(appends: list[Append]) -> list[Outcome]:
+    """Append to many logs; in one transaction of the caller. One that is fenced does not fail the others."""
+    heads = _lock_heads(append.stream for append in appends)
+    outcomes, applied = [], []
+    for append in appends:
+        head = heads.get(append.stream)
+        outcome = _judge(append, head)
+        if outcome is None:
+            last = append.events[-1]
+            heads[append.stream] = (append.attempt, last.event_id + 1, last.type.is_terminal)
+            applied.append(append)
+        outcomes.append(outcome or Outcome.APPLIED)
+    _insert(applied)
+    with connection.cursor() as cursor:
+        cursor.executemany(MOVE_HEAD, [(*heads[append.stream][1:], append.stream) for append in applied])
+    for append in applied:
+        if append.settle is not None:
+            append.settle()
+    return outcomes
+
+
+def close_all(closings: list[Closing]) -> list[Event | None]:
+    """Close streams on their producers' behalf; in one transaction of the caller."""
+    heads = _lock_heads(closing.stream for closing in closings)
+    return [_close(closing, heads) for closing in closings]
+
+
+def select_events(stream: int, after: int) -> list[Event]:
+    """The events after ``after``: about a page of frames, at least one where there is any. One snapshot."""
+    events: list[Event] = []
+    size = 0
+    with connection.cursor() as cursor:
+        cursor.execute(SELECT_EVENTS, (stream, after, PAGE_EVENTS))
+        while rows := cursor.fetchmany(64):
+            for event_id, kind, data in rows:
+                if event_id != after + 1 + len(events):
+                    raise LogGone
+                event = Event(event_id, EventType(kind), data)
+                size += len(data) + FRAME_OVERHEAD
+                if events and size > PAGE_BYTES:
+                    return events
+                events.append(event)
+    return events
+
+
+def select_heads(streams: list[int]) -> dict[int, tuple[int, bool]]:
+    """``(next event id, closed)`` by stream."""
+    rows = StreamHead.objects.filter(pk__in=streams).values_list("pk", "next_event_id", "closed")
+    return {stream: (end, closed) for stream, end, closed in rows}
+
+
+def to_page(events: list[Event]) -> Page | None:
+    """The frames of some events as one page."""
+    if not events:
+        return None
+    return Page(b"".join(map(frame, events)), events[-1].event_id, events[-1].type.is_terminal)
+
+
+def _lock_heads(streams: Iterable[int]) -> dict[int, tuple[int, int, bool]]:
+    """``(attempt, next event id, closed)`` by stream, locked in key order until the transaction ends.
+
+    SQLite has no row locks and needs none: its transactions here begin with the write lock.
+    """
+    keys = sorted(set(streams))
+    rows = StreamHead.objects.filter(pk__in=keys).order_by("pk").select_for_update()
+    found = rows.values_list("pk", "attempt", "next_event_id", "closed")
+    return {stream: (attempt, end, closed) for stream, attempt, end, closed in found}
+
+
+def _judge(append: Append, head: tuple[int, int, bool] | None) -> Outcome | None:
+    """The outcome of an append that must not be applied (again); None for one that must."""
+    if head is None:
+        return Outcome.FENCED
+    attempt, end, closed = head
+    if not closed and attempt == append.attempt and end == append.events[0].event_id:
+        return None
+    if attempt == append.attempt and end > append.events[-1].event_id and _is_there(append):
+        return Outcome.APPLIED
+    return Outcome.CLOSED if closed else Outcome.FENCED
+
+
+def _is_there(append: Append) -> bool:
+    ids = [event.event_id for event in append.events]
+    stored = StreamEvent.objects.filter(stream=append.stream, event_id__gte=ids[0], event_id__lte=ids[-1])
+    rows = stored.order_by("event_id").values_list("event_id", "type", "data")
+    return list(rows) == [(event.event_id, event.type.value, event.data) for event in append.events]
+
+
+def _insert(appends: list[Append]) -> None:
+    rows = [
+        (append.stream, event.event_id, event.type.value, event.data, event.elapsed_ms)
+        for append in appends
+        for event in append.events
+    ]
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(COPY_EVENTS) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            cursor.executemany(INSERT_EVENT, rows)
+
+
+def _close(closing: Closing, heads: dict[int, tuple[int, int, bool]]) -> Event | None:
+    attempt, end, closed = heads[closing.stream]
+    if closed:
+        return _terminal(closing.stream)
+    may_close = closing.attempt == attempt if closing.attempt is not None else _producer_is_dead(closing.stream)
+    if not may_close:
+        return None
+    stream = Stream.objects.get(pk=closing.stream)
+    settlement = ledger.settlement_from_log(stream, closing.ending)
+    event = Event(end, closing.ending.event_type, settlement.data, settlement.latency_ms)
+    settle = partial(ledger.settle, closing.stream, settlement)
+    append_all([Append(closing.stream, attempt, [event], settle)])
+    heads[closing.stream] = (attempt, end + 1, True)
+    return event
+
+
+def _terminal(stream: int) -> Event | None:
+    with suppress(StreamEvent.DoesNotExist):
+        row = StreamEvent.objects.filter(stream=stream, type__gte=EventType.DONE).latest("event_id")
+        return Event(row.event_id, EventType(row.type), row.data, row.elapsed_ms)
+    return None
+
+
+def _producer_is_dead(stream: int) -> bool:
+    producer = Process.objects.filter(streamhead__pk=stream)
+    return not producer.exists() or producer.filter(is_dead(store_clock())).exists()

@@ -1,0 +1,140 @@
+"""Tails: what a process knows of the ends of the logs that it writes or follows.
+
+One wake-up per stream is shared by all its readers, and so are the encoded frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from streaming.errors import LogGone
+from streaming.eventlog.base import PAGE_BYTES, Page
+from streaming.events import Event
+from streaming.sse import frame
+
+WINDOW_BYTES = 2 * PAGE_BYTES
+"""How much of the newest frames is kept in memory per stream."""
+
+
+class Tail:
+    """The committed end of one log, as this process knows it.
+
+    ``end`` is the next event id, 0 while nothing is known. It only grows; a log whose end is seen to
+    shrink is ``gone``.
+    """
+
+    def __init__(self, stream: int) -> None:
+        self.stream = stream
+        self.users = 0
+        self.written_here = 0
+        self.end = 0
+        self.closed = False
+        self.gone = False
+        self.loading = asyncio.Lock()
+        self._frames: deque[bytes] = deque()
+        self._first = 0
+        self._bytes = 0
+        self._pages: dict[int, Page] = {}
+        self._grown: asyncio.Future[None] | None = None
+
+    @property
+    def window_end(self) -> int:
+        """The id after the newest frame in memory."""
+        return self._first + len(self._frames)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Committed events; those that this tail has already, or that leave a gap in its window, are dealt with."""
+        for event in events:
+            if event.event_id < self.window_end and self._frames:
+                continue
+            if event.event_id != self.window_end:
+                self._frames.clear()
+                self._bytes = 0
+                self._first = event.event_id
+            encoded = frame(event)
+            self._frames.append(encoded)
+            self._bytes += len(encoded)
+            self.reach(event.event_id + 1, closed=event.type.is_terminal)
+        while self._bytes > WINDOW_BYTES and len(self._frames) > 1:
+            self._bytes -= len(self._frames.popleft())
+            self._first += 1
+        self._pages.clear()
+
+    def reach(self, end: int, *, closed: bool) -> None:
+        """The log is known to be committed up to ``end``."""
+        if end > self.end or closed > self.closed:
+            self.end = max(end, self.end)
+            self.closed = self.closed or closed
+            self.wake()
+
+    def lose(self) -> None:
+        """The log's end fell back, or its record is gone."""
+        self.gone = True
+        self.wake()
+
+    def page(self, after: int) -> Page | None:
+        """The page after ``after`` from memory; None where the window does not have it."""
+        if page := self._pages.get(after):
+            return page
+        start = after + 1 - self._first
+        if start < 0 or start >= len(self._frames):
+            return None
+        taken, size = [], 0
+        for index in range(start, len(self._frames)):
+            size += len(self._frames[index])
+            if taken and size > PAGE_BYTES:
+                break
+            taken.append(self._frames[index])
+        last = after + len(taken)
+        page = Page(b"".join(taken), last, self.closed and last + 1 == self.end)
+        self._pages[after] = page
+        return page
+
+    async def wait(self, after: int, timeout: float) -> bool:
+        """See ``Follower.wait``."""
+        if self.gone:
+            raise LogGone
+        if self.end > after + 1:
+            return True
+        if self._grown is None:
+            self._grown = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._grown,), timeout=timeout)
+        if self.gone:
+            raise LogGone
+        return self.end > after + 1
+
+    def wake(self) -> None:
+        """End all waits; the waiting readers look for themselves."""
+        if self._grown is not None:
+            self._grown.set_result(None)
+            self._grown = None
+
+
+class Tails:
+    """The tails that are in use; one lives as long as somebody uses it."""
+
+    def __init__(self) -> None:
+        self._tails: dict[int, Tail] = {}
+
+    def get(self, stream: int) -> Tail | None:
+        """The tail of a stream, where it is in use."""
+        return self._tails.get(stream)
+
+    def open(self) -> list[Tail]:
+        """Those whose logs may still grow."""
+        return [tail for tail in self._tails.values() if not tail.gone and not tail.closed]
+
+    @contextmanager
+    def use(self, stream: int) -> Iterator[Tail]:
+        """Hold a stream's tail."""
+        tail = self._tails.setdefault(stream, Tail(stream))
+        tail.users += 1
+        try:
+            yield tail
+        finally:
+            tail.users -= 1
+            if not tail.users:
+                del self._tails[stream]

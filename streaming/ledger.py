@@ -1,0 +1,85 @@
+"""The ledger: a cost record is born with its stream and settled with its terminal event.
+
+Synchronous functions; each runs in a transaction of its caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from streaming.endings import Ending, Settlement
+from streaming.events import EventType
+from streaming.models import CostRecord, Stream, StreamEvent
+from streaming.pricing import Prices, Usage
+
+
+def open_record(stream: Stream, prompt_tokens: int, prices: Prices | None) -> CostRecord:
+    """The pending record of a new stream, with the unit prices that it will be settled at."""
+    record = CostRecord(stream=stream, prompt_tokens=prompt_tokens, created_at=stream.created_at)
+    if prices is not None:
+        record.input_price = prices.input
+        record.output_price = prices.output
+        record.cached_input_price = prices.cached_input
+        record.cache_write_price = prices.cache_write
+        record.price_source = prices.source
+    return record
+
+
+def settle(stream: int, settlement: Settlement) -> None:
+    """Write down a stream's end and its cost. Called once, in the transaction that closes the log."""
+    now = timezone.now()
+    ending, usage = settlement.ending, settlement.usage
+    Stream.objects.filter(pk=stream).update(
+        status=ending.status,
+        finish_reason=ending.finish_reason,
+        error_type=ending.error_type or "",
+        error=ending.error,
+        finished_at=now,
+        latency_ms=settlement.latency_ms,
+        first_token_ms=settlement.first_token_ms,
+    )
+    CostRecord.objects.filter(pk=stream).update(
+        state=settlement.cost_state,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        total_pico_usd=settlement.total_pico_usd,
+        settled_at=now,
+    )
+
+
+def settlement_from_log(stream: Stream, ending: Ending) -> Settlement:
+    """What the log and the pending record know of a stream that its producer did not finish."""
+    record = CostRecord.objects.get(pk=stream.pk)
+    chunks = StreamEvent.objects.filter(stream=stream, type=EventType.MESSAGE_CHUNK).order_by("event_id")
+    first = chunks.values_list("elapsed_ms", flat=True).first()
+    return Settlement(
+        ending=ending,
+        usage=Usage(record.prompt_tokens, _count(chunks.values_list("data", flat=True).iterator())),
+        reported=False,
+        prices=prices_of(record),
+        latency_ms=max(0, round((timezone.now() - stream.created_at).total_seconds() * 1000)),
+        first_token_ms=first,
+    )
+
+
+def prices_of(record: CostRecord) -> Prices | None:
+    """The unit prices that a record was opened with; None where none was known."""
+    if record.input_price is None or record.output_price is None:
+        return None
+    return Prices(
+        input=record.input_price,
+        output=record.output_price,
+        cached_input=record.cached_input_price or 0,
+        cache_write=record.cache_write_price or 0,
+        source=record.price_source,
+    )
+
+
+def _count(chunks: Iterable[str]) -> int:
+    return sum(json.loads(data)["tokens"] for data in chunks)

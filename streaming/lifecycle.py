@@ -1,0 +1,131 @@
+"""The life of a server process: its engine starts with it, and SIGTERM lets its streams finish.
+
+Django has no hook for this. Where the server speaks ASGI's lifespan (uvicorn, hypercorn, granian) that
+is used; under daphne, Twisted's ``callWhenRunning``; anywhere else the first request starts the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from streaming.conf import settings
+from streaming.engine import Engine
+
+logger = logging.getLogger("streaming.lifecycle")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_engines: dict[asyncio.AbstractEventLoop, asyncio.Task[Engine]] = {}
+
+
+async def running() -> Engine:
+    """The engine of this event loop, started where it is not yet."""
+    loop = asyncio.get_running_loop()
+    if loop not in _engines or _engines[loop].done() and _engines[loop].exception() is not None:
+        _engines[loop] = loop.create_task(_start())
+    return await asyncio.shield(_engines[loop])
+
+
+def current() -> Engine | None:
+    """The engine of this event loop, if it has been started."""
+    task = _engines.get(asyncio.get_running_loop())
+    return task.result() if task is not None and task.done() and task.exception() is None else None
+
+
+async def stop() -> None:
+    """Stop this event loop's engine. Idempotent."""
+    engine = current()
+    if engine is not None:
+        del _engines[asyncio.get_running_loop()]
+        await engine.stop()
+
+
+def start_under_daphne() -> None:
+    """Start the engine as soon as daphne's reactor runs; elsewhere nothing happens."""
+    if "daphne.server" not in sys.modules:
+        return
+    from twisted.internet import reactor
+
+    # callLater, because the reactor calls what waits for "running" before its asyncio loop turns.
+    reactor.callWhenRunning(reactor.callLater, 0, _start_in_background)  # type: ignore[attr-defined]
+
+
+def refuse_unsafe_settings() -> None:
+    """Raises ImproperlyConfigured where a check of this app finds an error: servers do not run checks."""
+    errors = [found for found in checks.run_checks(tags=["streaming"]) if found.level >= checks.ERROR]
+    if errors:
+        raise ImproperlyConfigured("\n".join(f"{error.id}: {error.msg}" for error in errors))
+
+
+def _start_in_background() -> None:
+    loop = asyncio.get_running_loop()
+    loop.create_task(running()).add_done_callback(_report)
+
+
+def _report(task: asyncio.Task[Engine]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("the engine did not start", exc_info=error)
+
+
+async def _start() -> Engine:
+    engine = Engine()
+    try:
+        await engine.start()
+    except BaseException:
+        await engine.stop()
+        raise
+    if threading.current_thread() is threading.main_thread():
+        _Drain(engine, asyncio.get_running_loop()).install()
+    return engine
+
+
+class _Drain:
+    """On SIGTERM or SIGINT: drain, then hand the signal to the server's own handler.
+
+    SIGINT, Ctrl-C, does not wait for live streams, and neither does a second signal.
+    """
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._hurry = asyncio.Event()
+        self._previous: dict[int, Any] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def install(self) -> None:
+        for number in SIGNALS:
+            self._previous[number] = signal.getsignal(number)
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._begin, number)
+
+    def _begin(self, number: int) -> None:
+        if self._task is not None or number == signal.SIGINT:
+            self._hurry.set()
+        if self._task is None:
+            self._task = self._loop.create_task(self._run(number))
+
+    async def _run(self, number: int) -> None:
+        try:
+            await self._engine.drain(settings.STREAM_DRAIN_SECONDS, self._hurry)
+            await self._engine.stop_writing()
+        except Exception:
+            logger.exception("draining failed")
+        finally:
+            self._hand_over(number)
+
+    def _hand_over(self, number: int) -> None:
+        for each, handler in self._previous.items():
+            signal.signal(each, handler)
+        os.kill(os.getpid(), number)

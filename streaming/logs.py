@@ -1,0 +1,33 @@
+"""Structured logs: one JSON object a line. What the engine writes is in ``journal``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_KEPT_BACK = frozenset({"request", "server_time"})
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON.
+
+    Of an exception it keeps the type and the places in the code, and not its message, which may quote a
+    prompt or a key.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update({k: v for k, v in vars(record).items() if k not in _STANDARD and k not in _KEPT_BACK})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = record.exc_info[0].__name__
+            line["at"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(record.exc_info[2])[-8:]]
+        return json.dumps(line, default=str)

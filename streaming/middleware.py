@@ -1,0 +1,46 @@
+"""Middleware of our own."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+
+SANE = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+
+
+@sync_and_async_middleware
+def request_id(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Take ``X-Request-Id`` if it is sane, or make one; answer it. ``request.request_id`` from here on."""
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+            identified = _identify(request)
+            awaited: Awaitable[HttpResponseBase] = get_response(request)
+            return _tell(await awaited, identified)
+
+        return answer_async
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        identified = _identify(request)
+        return _tell(get_response(request), identified)
+
+    return answer
+
+
+def _identify(request: HttpRequest) -> str:
+    given = request.headers.get("X-Request-Id", "")
+    identified = given if SANE.fullmatch(given) else secrets.token_hex(8)
+    request.request_id = identified  # type: ignore[attr-defined]
+    return identified
+
+
+def _tell(response: HttpResponseBase, identified: str) -> HttpResponseBase:
+    response.headers["X-Request-Id"] = identified
+    return response

@@ -1,0 +1,248 @@
+"""The one seam to httpx: POST JSON to a provider, read Server-Sent Events.
+
+Everything that can go wrong becomes a ProviderError, whose sentences are fixed: nothing of the
+upstream's answer, address or key gets into them.
+
+============================================  ======================  =========
+what happened                                 error_type              retryable
+============================================  ======================  =========
+no connection or no byte in time, 408         provider_timeout        yes
+refused, reset, cut, 5xx                      provider_error          yes
+401, 403                                      provider_auth           no
+429                                           provider_rate_limited   yes
+any other 4xx                                 invalid_request         no
+redirect, not an event stream, too large      provider_error          no
+============================================  ======================  =========
+
+A provider that verifiably did no work (connection refused, 429, 503, 529) is asked again, as Patience
+says; nothing else ever is. A redirect is not followed: it would take the key to another host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from streaming.conf import settings
+from streaming.errors import ErrorType, ProviderError
+from streaming.providers.decoder import EventDecoder, EventTooLarge, ServerSentEvent
+
+_ASK_AGAIN = frozenset({429, 503, 529})
+_FIRST_PAUSE_SECONDS = 0.5
+_WRITE_SECONDS = 30
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often, and within how many seconds, a provider that did no work is asked.
+
+    ``Retry-After`` (seconds or an HTTP date) is honoured where it ends within ``seconds``; where it does
+    not, the error is final at once. ``clock`` is monotonic, ``wall`` counts from the epoch, ``jitter``
+    gives 0 to 1.
+    """
+
+    attempts: int = 3
+    seconds: float = 30
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+
+    def pause(self, attempt: int, since: float, retry_after: str | None) -> float | None:
+        """Seconds until the next attempt; None where there is none. ``attempt`` counts from 1."""
+        if attempt >= self.attempts:
+            return None
+        pause = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)
+        asked = _retry_after_seconds(retry_after, self.wall())
+        pause = (pause if asked is None else max(asked, pause)) + self.jitter() * pause / 2
+        return pause if self.clock() + pause - since <= self.seconds else None
+
+
+DEFAULT_PATIENCE = Patience()
+
+
+async def post_for_events(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: Mapping[str, Any],
+    patience: Patience = DEFAULT_PATIENCE,
+) -> AsyncGenerator[Sequence[ServerSentEvent], None]:
+    """POST ``body`` as JSON and give the events that each read of the answer completes.
+
+    Raises ProviderError. Ends where the provider ends its answer. ``aclose`` closes the connection at
+    once, and so does cancelling the task that reads.
+    """
+    async with AsyncExitStack() as stack:
+        response = await _ask(url, headers, body, patience)
+        stack.push_async_callback(response.aclose)
+        decoder = EventDecoder()
+        try:
+            async for chunk in response.aiter_raw():
+                if events := decoder.feed(chunk):
+                    yield events
+            if events := decoder.flush():
+                yield events
+        except httpx.HTTPError as error:
+            raise _transport_error(error) from None
+        except EventTooLarge as error:
+            raise _not_understood(str(error)) from None
+
+
+async def aclose() -> None:
+    """Close the running loop's client and its connections. Idempotent; a later call opens a new one."""
+    client = _clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.aclose()
+
+
+async def _ask(url: str, headers: Mapping[str, str], body: Mapping[str, Any], patience: Patience) -> httpx.Response:
+    """The response whose body is the event stream, open; asks again where that is allowed."""
+    since = patience.clock()
+    for attempt in range(1, patience.attempts + 1):
+        retry_after = None
+        try:
+            response = await _send(url, headers, body)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as failure:
+            error = _transport_error(failure)
+            ask_again = isinstance(failure, httpx.ConnectError) and _was_refused(failure)
+        else:
+            if _is_event_stream(response):
+                return response
+            # The error's body is never read: it may be long, slow, or quote the prompt.
+            await response.aclose()
+            error = _status_error(response)
+            ask_again = response.status_code in _ASK_AGAIN
+            retry_after = response.headers.get("retry-after")
+        pause = patience.pause(attempt, since, retry_after) if ask_again else None
+        if pause is None:
+            break
+        await patience.sleep(pause)
+    raise error
+
+
+async def _send(url: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> httpx.Response:
+    timeout = httpx.Timeout(
+        connect=settings.STREAM_PROVIDER_CONNECT_SECONDS,
+        read=settings.STREAM_PROVIDER_TIMEOUT_SECONDS,
+        write=_WRITE_SECONDS,
+        pool=settings.STREAM_PROVIDER_CONNECT_SECONDS,
+    )
+    fixed = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+    # json, not msgspec: it escapes lone surrogates in a prompt instead of failing on them.
+    content = json.dumps(body, separators=(",", ":")).encode()
+    client = _client()
+    request = client.build_request("POST", url, headers={**fixed, **headers}, content=content, timeout=timeout)
+    return await client.send(request, stream=True)
+
+
+def _client() -> httpx.AsyncClient:
+    loop = asyncio.get_running_loop()
+    client = _clients.get(loop)
+    if client is None:
+        # No connection is used twice: a kept one may be closed under a request, and whether that request
+        # did any work could not be told. How many are open is bounded by STREAM_MAX_STREAMS.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        client = _clients[loop] = httpx.AsyncClient(limits=limits, trust_env=False, follow_redirects=False)
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    return response.status_code == 200 and media_type == "text/event-stream" and encoding == "identity"
+
+
+def _status_error(response: httpx.Response) -> ProviderError:
+    status = response.status_code
+    detail = f"upstream answered {status}"
+    if status in (401, 403):
+        return ProviderError(
+            "The provider did not accept the configured API key.",
+            error_type=ErrorType.PROVIDER_AUTH,
+            detail=detail,
+        )
+    if status == 408:
+        return _timed_out(detail)
+    if status == 429:
+        return ProviderError(
+            "The provider is limiting requests at the moment. Please try again later.",
+            error_type=ErrorType.PROVIDER_RATE_LIMITED,
+            retryable=True,
+            detail=detail,
+        )
+    if 400 <= status < 500:
+        return ProviderError(
+            "The provider did not accept this request: the model or one of the parameters may not be available.",
+            error_type=ErrorType.INVALID_REQUEST,
+            detail=detail,
+        )
+    if status >= 500:
+        return ProviderError(
+            "The provider is overloaded or has a failure of its own. Please try again.",
+            retryable=True,
+            detail=detail,
+        )
+    return _not_understood(f"{detail}, not an event stream")
+
+
+def _transport_error(error: Exception) -> ProviderError:
+    detail = type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        return _timed_out(detail)
+    if isinstance(error, httpx.ConnectError):
+        return ProviderError("The provider could not be reached. Please try again.", retryable=True, detail=detail)
+    if isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError)):
+        return ProviderError(
+            "The connection to the provider was lost. Please try again.", retryable=True, detail=detail
+        )
+    return ProviderError("The provider's address or key is not set up correctly.", detail=detail)
+
+
+def _timed_out(detail: str) -> ProviderError:
+    return ProviderError(
+        "The provider did not answer in time. Please try again.",
+        error_type=ErrorType.PROVIDER_TIMEOUT,
+        retryable=True,
+        detail=detail,
+    )
+
+
+def _not_understood(detail: str) -> ProviderError:
+    return ProviderError("The provider's answer could not be understood.", detail=detail)
+
+
+def _was_refused(error: BaseException) -> bool:
+    """True where every address that was tried refused the connection, so that no request was sent."""
+    if isinstance(error, ConnectionRefusedError):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return all(_was_refused(each) for each in error.exceptions)
+    cause = error.__cause__ or error.__context__
+    return cause is not None and _was_refused(cause)
+
+
+def _retry_after_seconds(value: str | None, now: float) -> float | None:
+    """Seconds that a ``Retry-After`` asks for, from ``now`` on; None where it is absent or unreadable."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value.strip()[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,77 @@
+"""Snapshots: what is true of a stream, as JSON. Synchronous reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db.models import QuerySet
+
+from streaming.claims import Owner
+from streaming.events import EventType, usd
+from streaming.models import Stream, StreamEvent
+
+
+def snapshot(owner: Owner, stream_id: str) -> dict[str, Any] | None:
+    """A stream with its text, or None where the owner has no such stream.
+
+    ``text`` is exactly that of the events up to ``last_event_id``: the row is read first, then only the
+    events that its head knows of, and a log only grows.
+    """
+    stream = _rows(owner).filter(stream_id=stream_id).first()
+    if stream is None:
+        return None
+    end = stream.head.next_event_id
+    return {**_numbers(stream), "text": text_of(stream.events.filter(event_id__lt=end)), "last_event_id": end - 1}
+
+
+def snapshots(
+    owner: Owner, *, limit: int, before: int | None = None, conversation_id: str | None = None, query: str = ""
+) -> dict[str, Any]:
+    """One's own streams without their text, newest first; ``next`` is the ``before`` of the next page."""
+    rows = _rows(owner).order_by("-pk")
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    if conversation_id is not None:
+        rows = rows.filter(conversation_id=conversation_id)
+    if query:
+        rows = rows.filter(message__icontains=query)
+    page = list(rows[: limit + 1])
+    following = str(page[limit - 1].pk) if len(page) > limit else None
+    return {"streams": [_numbers(stream) for stream in page[:limit]], "next": following}
+
+
+def text_of(events: QuerySet[StreamEvent]) -> str:
+    """The answer's text in some events."""
+    chunks = events.filter(type=EventType.MESSAGE_CHUNK).order_by("event_id").values_list("data", flat=True)
+    return "".join(json.loads(data)["content"] for data in chunks.iterator())
+
+
+def _rows(owner: Owner) -> QuerySet[Stream]:
+    return Stream.objects.owned_by(owner.issuer, owner.user_id).select_related("head", "cost", "parent")
+
+
+def _numbers(stream: Stream) -> dict[str, Any]:
+    cost = stream.cost
+    return {
+        "stream_id": stream.stream_id,
+        "user_id": stream.user_id,
+        "conversation_id": stream.conversation_id,
+        "parent_id": stream.parent.stream_id if stream.parent else None,
+        "model": stream.model,
+        "provider": stream.provider,
+        "status": stream.status,
+        "message": stream.message,
+        "prompt_tokens": cost.prompt_tokens,
+        "completion_tokens": cost.completion_tokens,
+        "total_tokens": cost.prompt_tokens + cost.completion_tokens,
+        "total_cost": None if (total := usd(cost.total_pico_usd)) is None else float(total),
+        "cost_state": cost.state,
+        "latency_ms": stream.latency_ms,
+        "first_token_ms": stream.first_token_ms,
+        "created_at": stream.created_at,
+        "finished_at": stream.finished_at,
+        "finish_reason": stream.finish_reason or None,
+        "error_type": stream.error_type or None,
+        "error": stream.error or None,
+    }

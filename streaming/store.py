@@ -1,0 +1,162 @@
+"""The process's way to SQL: one thread that writes, in group commits, and a few that read.
+
+An open stream holds neither a thread nor a database connection: everything goes through these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+logger = logging.getLogger("streaming.store")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+READERS = 4
+BATCH = 1000
+"""The most jobs of one transaction."""
+REST_SECONDS = 0.002
+"""Between batches while other processes write to the same SQLite file; without it they starve."""
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.02, 1.0
+
+
+class StoreClosed(Exception):
+    """The process is stopping; what was queued was not written."""
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[list[Any]], list[Any]]
+    item: Any
+    result: asyncio.Future[Any]
+
+
+class Store:
+    """Runs SQL for one event loop. ``start()`` and ``stop()`` are idempotent."""
+
+    def __init__(self) -> None:
+        self.others_write = False
+        """Whether other live processes write to this database; set by who renews the lease."""
+        self._readers = ThreadPoolExecutor(READERS, "sql-reader")
+        self._writer = ThreadPoolExecutor(1, "sql-writer")
+        self._pending: list[_Job] = []
+        self._queued = asyncio.Event()
+        self._stopping = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._commit_batches())
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether ``write`` is open: from ``start`` until ``stop_writing``."""
+        return self._task is not None and not self._stopping.is_set()
+
+    async def stop_writing(self) -> None:
+        """Write what is queued; from then on ``write`` raises StoreClosed. Idempotent."""
+        self._stopping.set()
+        self._queued.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    def close(self) -> None:
+        """Let go of the threads, once what they do is done, and with them of their connections. Idempotent."""
+        for executor in (self._writer, self._readers):
+            executor.shutdown(wait=False)
+
+    async def read(self, query: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a query in a reader thread. Errors of the database are the caller's."""
+
+        def run() -> R:
+            try:
+                return query(*args, **kwargs)
+            finally:
+                _drop_broken_connection()
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    async def write(self, work: Callable[[list[T]], list[R]], item: T) -> R:
+        """Have ``work`` applied to ``item`` in the next transaction; answers once it is committed.
+
+        ``work`` takes the items of one batch and returns a result for each. It must be idempotent: where
+        the outcome of a commit is unknown or the database is out of reach, it is repeated until it is
+        known. An item that makes ``work`` raise does so alone. Raises StoreClosed while stopping.
+        """
+        if not self.takes_writes:
+            raise StoreClosed
+        result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Job(work, item, result))
+        self._queued.set()
+        return await result
+
+    async def _commit_batches(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._pending or not self._stopping.is_set():
+            await self._queued.wait()
+            if not self._stopping.is_set():
+                self._queued.clear()
+            while self._pending:
+                batch = list(islice(self._pending, BATCH))
+                del self._pending[: len(batch)]
+                outcomes = await loop.run_in_executor(self._writer, self._commit, batch)
+                _answer(batch, outcomes)
+                if self.others_write and connection.vendor == "sqlite":
+                    await asyncio.sleep(REST_SECONDS)
+
+    def _commit(self, batch: list[_Job]) -> list[Any]:
+        """One transaction, repeated until its outcome is known. In the writer's thread."""
+        retry = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return _transaction(batch)
+            except (OperationalError, InterfaceError) as error:
+                logger.warning("database out of reach, trying again", extra={"error": type(error).__name__})
+                connection.close()
+                if self._stopping.wait(retry):
+                    return [StoreClosed()] * len(batch)
+                retry = min(2 * retry, LAST_RETRY_SECONDS)
+            except Exception as error:
+                if len(batch) == 1:
+                    return [error]
+                return [outcome for job in batch for outcome in self._commit([job])]
+            finally:
+                _drop_broken_connection()
+
+
+def _transaction(batch: Iterable[_Job]) -> list[Any]:
+    by_work: dict[Callable[[list[Any]], list[Any]], list[_Job]] = {}
+    for job in batch:
+        by_work.setdefault(job.work, []).append(job)
+    outcomes: dict[int, Any] = {}
+    with transaction.atomic():
+        for work, jobs in by_work.items():
+            results = work([job.item for job in jobs])
+            outcomes.update((id(job), result) for job, result in zip(jobs, results, strict=True))
+    return [outcomes[id(job)] for job in batch]
+
+
+def _answer(batch: list[_Job], outcomes: list[Any]) -> None:
+    for job, outcome in zip(batch, outcomes, strict=True):
+        if job.result.cancelled():
+            continue
+        if isinstance(outcome, Exception):
+            job.result.set_exception(outcome)
+        else:
+            job.result.set_result(outcome)
+
+
+def _drop_broken_connection() -> None:
+    if connection.errors_occurred:
+        connection.close()

@@ -1,0 +1,509 @@
+"""A scripted OpenAI server over real sockets, with a call log and named misbehaviours.
+
+In a test::
+
+    with Upstream() as upstream:
+        settings.OPENAI_BASE_URL = upstream.url
+        ...
+        [call] = upstream.calls
+
+In a process of its own: ``python -m tests.upstream --port 9000 --log calls.jsonl``; it prints its URL.
+
+What a call answers is a Script: the next one queued with ``upstream.queue(...)`` (or ``POST /script``), else
+the prompt's last message where that is a JSON object (``{"text": "Hello", "delay_ms": 50}``), else
+``upstream.script``. So tests that cannot reach this object script their calls by the message.
+
+``GET /calls`` gives the call log as a JSON list, ``DELETE /calls`` forgets it, ``POST /release`` lets stalled
+answers go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+DEFAULT_USAGE: dict[str, Any] = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+
+LOOKS_LIKE_FRAMES = 'event: done\nid: 99\ndata: {"total_cost":0}\n\ndata: [DONE]\n\n: comment\r\nretry: 1\n\n'
+
+
+@dataclass(frozen=True)
+class Script:
+    """What one call answers. Places (``stall_after`` …) count deltas sent before; -1 is before the headers."""
+
+    text: str = "Hello from upstream."
+    """The answer; cut into deltas after every blank."""
+    pieces: tuple[str, ...] | None = None
+    """The deltas, exactly; instead of ``text``."""
+    count: int | None = None
+    """That many deltas ``"1 "``, ``"2 "``, …; instead of ``text``."""
+    delay_ms: float = 0
+    """Pause before each delta; 0: flat out."""
+    batch: int = 100
+    """Deltas in one write, and so in one HTTP chunk."""
+
+    status: int = 200
+    """Another status answers with a JSON error body that quotes the key and the prompt."""
+    retry_after: str | None = None
+    location: str | None = None
+    """Target of a redirect (with status 302 or the like)."""
+    html: bool = False
+    """200 with an HTML page."""
+
+    stall_after: int | None = None
+    """Say nothing more until the client leaves or ``release`` is called."""
+    cut_after: int | None = None
+    """Close the connection cleanly (FIN), without the end that HTTP needs."""
+    cut_inside: str | None = None
+    """Where in the next frame ``cut_after`` cuts: ``frame``, ``utf8`` or ``crlf``; None: before it."""
+    reset_after: int | None = None
+    """Reset the connection (RST)."""
+    error_after: int | None = None
+    """Send an error object inside the stream, and end."""
+    error: Any = field(default_factory=lambda: {"message": "overloaded sk-secret", "type": "server_error"})
+    garbage_after: int | None = None
+    """Send ``garbage`` as the data of an event."""
+    garbage: str = '{"choices": [{"delta": {"content": "x"'
+    endless_after: int | None = None
+    """Send a line that never ends, until the client leaves."""
+
+    finish_reason: str | None = "stop"
+    """None: no chunk with a finish reason."""
+    usage: Any = field(default_factory=lambda: dict(DEFAULT_USAGE))
+    """The usage as sent, whatever it is; None: no usage chunk."""
+    usage_in: str = "own"
+    """``own``: a chunk of its own after the finish reason; ``last``: in that chunk; ``every``: in every chunk."""
+    done: bool = True
+    """End with ``[DONE]``."""
+    after_done: str = ""
+    """Raw text sent after ``[DONE]``."""
+    hang: bool = False
+    """Keep the connection open after the end, until the client leaves."""
+
+    newline: str = "\n"
+    split: int = 0
+    """Write the body in pieces of so many bytes; 0: as it comes."""
+    ascii: bool = False
+    """Escape what is not ASCII, surrogate by surrogate."""
+    chunked: bool = True
+    """False: the end of the connection is the end of the body."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further fields of each delta, e.g. ``{"reasoning_content": "…"}``."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Script:
+        """From JSON; unknown names are refused (TypeError)."""
+        if values.get("pieces") is not None:
+            values = {**values, "pieces": tuple(values["pieces"])}
+        return cls(**values)
+
+    def deltas(self) -> Iterator[str]:
+        """The deltas that a call answers."""
+        if self.count is not None:
+            return (f"{number} " for number in range(1, self.count + 1))
+        if self.pieces is not None:
+            return iter(self.pieces)
+        return iter(self.text.replace(" ", " \0").split("\0"))
+
+
+@dataclass
+class Call:
+    """One request, as it came, and how it went. Times are seconds since the epoch."""
+
+    number: int
+    time: float
+    path: str
+    authorization: str
+    body: dict[str, Any]
+    headers: dict[str, str]
+    deltas_sent: int = 0
+    ended: str | None = None
+    """None while it runs; ``answered``, ``cut``, ``reset``; ``client_left``: the client closed before the end."""
+    ended_at: float | None = None
+
+    @property
+    def message(self) -> str:
+        """The last message of the prompt."""
+        messages = self.body.get("messages") or [{}]
+        return str(messages[-1].get("content", ""))
+
+
+class _ClientLeft(Exception):
+    pass
+
+
+class Upstream:
+    """The server, in a thread of its own; ``port`` 0 takes a free one. ``log_path`` gets a JSON line per call.
+
+    The line is on disk before the first byte of the answer; a second line, with ``ended``, follows.
+    """
+
+    def __init__(self, port: int = 0, log_path: Path | str | None = None, script: Script | None = None) -> None:
+        self.script = script or Script()
+        self._log_path = None if log_path is None else Path(log_path)
+        self._calls: list[Call] = []
+        self._queue: deque[Script] = deque()
+        self._changed = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._release = asyncio.Event()
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> Self:
+        """Serve. The socket listens from the constructor on."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Drop all connections and stop. Idempotent."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop)
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls so far, oldest first."""
+        with self._changed:
+            return list(self._calls)
+
+    def queue(self, *scripts: Script) -> None:
+        """The scripts of the next calls, one each."""
+        with self._changed:
+            self._queue.extend(scripts)
+
+    def release(self) -> None:
+        """Let every answer that stalls, now or later, go on."""
+        self._loop.call_soon_threadsafe(self._release.set)
+
+    def wait_for(self, condition: Callable[[list[Call]], bool], timeout: float = 5) -> list[Call]:
+        """The calls, as soon as ``condition`` of them is true. Raises TimeoutError. Blocks: not for a loop's thread."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: condition(self._calls), timeout):
+                raise TimeoutError(f"upstream calls: {self._calls}")
+            return list(self._calls)
+
+    def wait_for_end(self, number: int = 1, timeout: float = 5) -> Call:
+        """Call ``number`` (from 1), as soon as it has ended, whichever way."""
+        return self.wait_for(lambda calls: len(calls) >= number and calls[number - 1].ended is not None, timeout)[
+            number - 1
+        ]
+
+    def serve_forever(self) -> None:
+        """Serve in this thread until interrupted."""
+        self._run()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(asyncio.start_server(self._accept, sock=self._socket))
+        try:
+            self._loop.run_forever()
+        finally:
+            server.close()
+            self._loop.run_until_complete(self._drop())
+            self._loop.close()
+
+    def _stop(self) -> None:
+        self._loop.stop()
+
+    async def _drop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = head[0].split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        raw = await reader.readexactly(int(headers.get("content-length", 0)))
+        if method == "POST" and path.endswith("/chat/completions"):
+            await self._answer_call(path, headers, json.loads(raw), reader, writer)
+            return
+        answer = self._control(method, path, raw)
+        body = json.dumps(answer if answer is not None else {"error": "not found"}).encode()
+        writer.write(
+            _head(200 if answer is not None else 404, "application/json", f"Content-Length: {len(body)}") + body
+        )
+        await writer.drain()
+
+    def _control(self, method: str, path: str, raw: bytes) -> Any:
+        match method, path:
+            case "GET", "/calls":
+                return [asdict(call) for call in self.calls]
+            case "DELETE", "/calls":
+                with self._changed:
+                    self._calls.clear()
+                return []
+            case "POST", "/script":
+                self.queue(Script.from_dict(json.loads(raw)))
+                return {}
+            case "POST", "/release":
+                self._release.set()
+                return {}
+        return None
+
+    async def _answer_call(
+        self,
+        path: str,
+        headers: dict[str, str],
+        body: dict[str, Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        with self._changed:
+            call = Call(len(self._calls) + 1, time.time(), path, headers.get("authorization", ""), body, headers)
+            script = self._queue.popleft() if self._queue else _script_of(call.message, self.script)
+            self._calls.append(call)
+            self._log(call)
+            self._changed.notify_all()
+        answer = _Answer(call, script, writer, self._release)
+        answering = asyncio.ensure_future(answer.run())
+        leaving = asyncio.ensure_future(_until_left(reader))
+        try:
+            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            ended = "client_left"
+            if answering.done():
+                with suppress(ConnectionError):
+                    ended = answering.result()
+        finally:
+            answering.cancel()
+            leaving.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
+        with self._changed:
+            call.ended, call.ended_at = ended, time.time()
+            self._log(call)
+            self._changed.notify_all()
+
+    def _log(self, call: Call) -> None:
+        if self._log_path is None:
+            return
+        with self._log_path.open("a") as log:
+            log.write(json.dumps(asdict(call)) + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+
+
+class _Answer:
+    """One answer on its way."""
+
+    def __init__(self, call: Call, script: Script, writer: asyncio.StreamWriter, release: asyncio.Event) -> None:
+        self._call = call
+        self._script = script
+        self._writer = writer
+        self._release = release
+
+    async def run(self) -> str:
+        """Answer. Gives how it ended."""
+        script = self._script
+        if broken := await self._misbehave(-1):
+            return broken
+        if script.status != 200 or script.html:
+            await self._refuse()
+            return "answered"
+        self._writer.write(
+            _head(200, "text/event-stream; charset=utf-8", "Transfer-Encoding: chunked" if script.chunked else "")
+        )
+        await self._writer.drain()
+        sent = 0
+        batch: list[bytes] = []
+        for content in script.deltas():
+            special = sent in (script.stall_after, script.cut_after, script.reset_after, script.endless_after)
+            if special or len(batch) >= script.batch or script.delay_ms:
+                await self._write(batch)
+                batch = []
+            if script.delay_ms:
+                await asyncio.sleep(script.delay_ms / 1000)
+            if special and (broken := await self._misbehave(sent)):
+                return broken
+            batch += self._insertions(sent)
+            if sent == script.error_after:
+                await self._write(batch)
+                return await self._end()
+            batch.append(self._chunk(content))
+            sent += 1
+            self._call.deltas_sent = sent
+        await self._write(batch)
+        if broken := await self._misbehave(sent):
+            return broken
+        await self._write(self._insertions(sent))
+        if sent != script.error_after:
+            await self._write(self._closing())
+        return await self._end()
+
+    async def _misbehave(self, sent: int) -> str | None:
+        """What the script does at this place, other than going on; how the answer ended by it."""
+        script = self._script
+        if sent == script.stall_after:
+            await self._release.wait()
+        if sent == script.endless_after:
+            await self._write([b"data: "])
+            while True:
+                await self._write([b"x" * 65536])
+        if sent == script.cut_after:
+            await self._write([self._half_frame()])
+            self._writer.close()
+            return "cut"
+        if sent == script.reset_after:
+            await self._writer.drain()
+            connection = self._writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._writer.transport.abort()
+            return "reset"
+        return None
+
+    async def _refuse(self) -> None:
+        script = self._script
+        if script.html:
+            kind, body = "text/html", b"<html><body>Log in, sk-secret</body></html>"
+        else:
+            quoted = f"{self._call.authorization} asked {self._call.message}"
+            kind, body = "application/json", json.dumps({"error": {"message": quoted}}).encode()
+        extra = [f"Content-Length: {len(body)}"]
+        if script.retry_after is not None:
+            extra.append(f"Retry-After: {script.retry_after}")
+        if script.location is not None:
+            extra.append(f"Location: {script.location}")
+        self._writer.write(_head(script.status, kind, *extra) + body)
+        await self._writer.drain()
+
+    async def _end(self) -> str:
+        if self._script.hang:
+            await self._release.wait()
+        if self._script.chunked:
+            self._writer.write(b"0\r\n\r\n")
+        await self._writer.drain()
+        return "answered"
+
+    async def _write(self, frames: list[bytes]) -> None:
+        data = b"".join(frames)
+        size = self._script.split or len(data)
+        for start in range(0, len(data), size or 1):
+            piece = data[start : start + size]
+            self._writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._script.chunked else piece)
+            await self._writer.drain()
+            if self._script.split:
+                await asyncio.sleep(0)
+
+    def _insertions(self, sent: int) -> list[bytes]:
+        frames = []
+        if sent == self._script.garbage_after:
+            frames.append(self._frame(self._script.garbage))
+        if sent == self._script.error_after:
+            frames.append(self._frame(self._json({"error": self._script.error})))
+        return frames
+
+    def _closing(self) -> list[bytes]:
+        script = self._script
+        frames = []
+        if script.finish_reason is not None:
+            usage = {"usage": script.usage} if script.usage_in == "last" else {}
+            choice = {"index": 0, "delta": {}, "finish_reason": script.finish_reason}
+            frames.append(self._frame(self._json({"id": "x", "choices": [choice], **usage})))
+        if script.usage is not None and script.usage_in == "own":
+            frames.append(self._frame(self._json({"id": "x", "choices": [], "usage": script.usage})))
+        if script.done:
+            frames.append(self._frame("[DONE]"))
+        frames.append(script.after_done.encode())
+        return frames
+
+    def _chunk(self, content: str) -> bytes:
+        script = self._script
+        choice = {"index": 0, "delta": {"content": content, **script.extra}, "finish_reason": None}
+        usage = script.usage if script.usage_in == "every" else None
+        return self._frame(
+            self._json({"id": "x", "object": "chat.completion.chunk", "choices": [choice], "usage": usage})
+        )
+
+    def _half_frame(self) -> bytes:
+        frame = self._frame(self._json({"choices": [{"index": 0, "delta": {"content": "größer"}}]}))
+        match self._script.cut_inside:
+            case "frame":
+                return frame[: len(frame) // 2]
+            case "utf8":
+                return frame[: frame.index("ö".encode()) + 1]
+            case "crlf":
+                return frame.rstrip() + b"\r"
+        return b""
+
+    def _frame(self, data: str) -> bytes:
+        newline = self._script.newline
+        return f"data: {data}{newline}{newline}".encode()
+
+    def _json(self, value: dict[str, Any]) -> str:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        has_surrogates = any("\ud800" <= character <= "\udfff" for character in text)
+        return json.dumps(value) if self._script.ascii or has_surrogates else text
+
+
+def _script_of(message: str, default: Script) -> Script:
+    with suppress(ValueError, TypeError):
+        values = json.loads(message)
+        if isinstance(values, dict) and values.keys() <= {each.name for each in fields(Script)}:
+            return Script.from_dict(values)
+    return default
+
+
+async def _until_left(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionError):
+        while await reader.read(65536):
+            pass
+
+
+def _head(status: int, content_type: str, *extra: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} Scripted", f"Content-Type: {content_type}", *filter(None, extra), "Connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description="A scripted OpenAI server.")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--script", default="{}", help="the default script, as JSON")
+    options = parser.parse_args()
+    upstream = Upstream(options.port, options.log, Script.from_dict(json.loads(options.script)))
+    sys.stdout.write(f"{upstream.url}\n")
+    sys.stdout.flush()
+    with suppress(KeyboardInterrupt):
+        upstream.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
