@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,8 +19,8 @@ from streaming.errors import BodyTooLarge
 from streaming.middleware import request_id
 from streaming.responses import problem
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -40,7 +40,7 @@ class StreamHandler(ASGIHandler):
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
-        inner = convert_exception_to_response(self._get_response_async)
+        inner = convert_exception_to_response(self._get_response_async)  # type: ignore[attr-defined]  # Django has it
         self._middleware_chain = convert_exception_to_response(request_id(inner))
 
 
@@ -101,7 +101,7 @@ async def _bounded(handler: ASGIHandler, scope: Scope, receive: Receive, send: S
         return message
 
     try:
-        await handler(scope, bounded_receive, send)  # type: ignore[arg-type]
+        await handler(scope, bounded_receive, send)
     except _BodyTooLarge:
         refusal = problem(BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes."))
         await handler.send_response(refusal, send)

@@ -35,9 +35,7 @@ INTERRUPTED = Ending(
     error="The server was interrupted while it was writing this answer. You can ask again.",
     retryable=True,
 )
-TIMED_OUT = Ending(
-    error_type=ErrorType.TIMEOUT, error="This answer took longer than the time allowed.", retryable=True
-)
+TIMED_OUT = Ending(error_type=ErrorType.TIMEOUT, error="This answer took longer than the time allowed.", retryable=True)
 FAILED = Ending(
     error_type=ErrorType.INTERNAL, error="Something went wrong on our side. You can ask again.", retryable=True
 )

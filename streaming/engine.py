@@ -228,7 +228,7 @@ class Engine:
 
     async def _until_idle(self, hurry: asyncio.Event) -> None:
         """Until no stream is live here, or ``hurry``."""
-        while (self._live or self._starting) and not hurry.is_set():
+        while (self._live or self._starting) and not hurry.is_set():  # noqa: ASYNC110  # three conditions in one
             await asyncio.sleep(POLL_SECONDS)
 
     async def _end_readers(self) -> None:

@@ -43,7 +43,9 @@ def store_clock() -> float:
 
 def is_dead(now: float) -> Q:
     """Processes whose lease has run out at ``now``, or that have stopped."""
-    return Q(stopped_at__isnull=False) | Q(renewed__lt=now - F("lease_seconds")) | Q(renewed__gt=now + F("lease_seconds"))
+    return (
+        Q(stopped_at__isnull=False) | Q(renewed__lt=now - F("lease_seconds")) | Q(renewed__gt=now + F("lease_seconds"))
+    )
 
 
 def register(kinds: list[str]) -> list[Process]:

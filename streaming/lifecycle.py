@@ -31,7 +31,7 @@ _engines: dict[asyncio.AbstractEventLoop, asyncio.Task[Engine]] = {}
 async def running() -> Engine:
     """The engine of this event loop, started where it is not yet."""
     loop = asyncio.get_running_loop()
-    if loop not in _engines or _engines[loop].done() and _engines[loop].exception() is not None:
+    if loop not in _engines or (_engines[loop].done() and _engines[loop].exception() is not None):
         _engines[loop] = loop.create_task(_start())
     return await asyncio.shield(_engines[loop])
 
@@ -57,7 +57,7 @@ def start_under_daphne() -> None:
     from twisted.internet import reactor
 
     # callLater, because the reactor calls what waits for "running" before its asyncio loop turns.
-    reactor.callWhenRunning(reactor.callLater, 0, _start_in_background)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(reactor.callLater, 0, _start_in_background)
 
 
 def refuse_unsafe_settings() -> None:

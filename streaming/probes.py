@@ -30,7 +30,9 @@ async def ready(request: HttpRequest) -> HttpResponse:
         failing["draining"] = "the process is shutting down"
     if not engine.log_is_running:
         failing["event_log"] = "the event log is not running"
-    return json_response({"status": "not ready", "failing": failing} if failing else {"status": "ok"}, 503 if failing else 200)
+    if failing:
+        return json_response({"status": "not ready", "failing": failing}, 503)
+    return json_response({"status": "ok"})
 
 
 @require_safe

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 
 from streaming import ledger
 from streaming.conf import settings
@@ -151,7 +150,7 @@ class Producer:
             self._queued.clear()
             while events := self.state.get_chunks_after(committed):
                 closes = events[-1].type.is_terminal
-                settle = partial(ledger.settle, self.assignment.stream, self.settlement) if closes else None
+                settle = self._settle if closes else None
                 append = Append(self.assignment.stream, self.assignment.attempt, events, settle)
                 self.outcome = await self._log.append(append)
                 if self.outcome is not Outcome.APPLIED or closes:
@@ -159,6 +158,11 @@ class Producer:
                 committed = events[-1].event_id
                 self.state.forget(committed)
                 self._room.set()
+
+    def _settle(self) -> None:
+        """In the transaction of the terminal event, on the writer's thread."""
+        assert self.settlement is not None
+        ledger.settle(self.assignment.stream, self.settlement)
 
     async def _wait_for_room(self) -> None:
         while self.state.pending_bytes > MAX_PENDING_BYTES:

@@ -29,7 +29,9 @@ class EventStreamResponse(StreamingHttpResponse):
 
 def no_content(stream_id: str) -> HttpResponse:
     """204: the stream is closed and the client has all of it."""
-    return HttpResponse(status=204, headers={"X-Stream-Id": stream_id, "Cache-Control": "no-cache"})
+    response = HttpResponse(status=204, headers={"X-Stream-Id": stream_id, "Cache-Control": "no-cache"})
+    del response.headers["Content-Type"]
+    return response
 
 
 def problem(refusal: Refusal) -> JsonResponse:

@@ -76,7 +76,7 @@ class Store:
         for executor in (self._writer, self._readers):
             executor.shutdown(wait=False)
 
-    async def read(self, query: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def read(self, query: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a query in a reader thread. Errors of the database are the caller's."""
 
         def run() -> R:

@@ -100,8 +100,8 @@ def find_open(process: int) -> list[OpenStream]:
     """The open streams of dead processes and of ``process`` itself."""
     dead = Process.objects.filter(is_dead(store_clock())).values("pk")
     heads = StreamHead.objects.filter(Q(process=process) | Q(process__isnull=True) | Q(process__in=dead), closed=False)
-    rows = heads.order_by("pk").values_list("pk", "stream__stream_id", "attempt", "process", "stream__cancel_requested_at")
+    facts = ("pk", "stream__stream_id", "attempt", "process", "stream__cancel_requested_at")
     return [
         OpenStream(key, stream_id, attempt, own=producer == process, cancelled=cancel is not None)
-        for key, stream_id, attempt, producer, cancel in rows
+        for key, stream_id, attempt, producer, cancel in heads.order_by("pk").values_list(*facts)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import SuspiciousOperation
@@ -37,7 +38,7 @@ logger = logging.getLogger("streaming.views")
 View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
-def refusals_as_problems(view: View) -> View:
+def refusals_as_problems(view: View) -> Callable[..., Any]:
     """Answer a Refusal as problem+json, and anything else that is raised as a 500 that tells nothing."""
 
     @wraps(view)
@@ -81,9 +82,7 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     opened = await engine.open(owner, ask, request_id)
     if request.method == "POST" and _wants_json(request):
         shown = await engine.store.read(snapshot, owner, opened.found.stream_id)
-        return json_response(
-            shown or {}, 201 if opened.started else 200, **{"X-Stream-Id": opened.found.stream_id}
-        )
+        return json_response(shown or {}, 201 if opened.started else 200, **{"X-Stream-Id": opened.found.stream_id})
     if not opened.started:
         log_resume(opened.found.stream_id, request_id, ask.after, opened.found.last_event_id)
     if opened.found.closed and ask.after >= opened.found.last_event_id:

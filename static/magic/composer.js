@@ -51,7 +51,7 @@ export class Composer {
     const length = message.length > this.#maxChars ? [...message].length : 0;
     if (length <= this.#maxChars) return "";
     const excess = count(length - this.#maxChars);
-    return `This message has ${count(length)} characters. Shorten it by ${excess}: the limit is ${count(this.#maxChars)}.`;
+    return `This message is too long: the limit is ${count(this.#maxChars)} characters. Shorten it by ${excess}.`;
   }
 
   #clear() {

@@ -56,8 +56,8 @@ class Page:
 class Follower(Protocol):
     """A place at the end of a log."""
 
-    async def wait(self, after: int, timeout: float) -> bool:
-        """Wait until there is something after ``after``; False where ``timeout`` seconds brought nothing, or at ``wake``.
+    async def wait(self, after: int, seconds: float) -> bool:
+        """Wait until there is something after ``after``; False where ``seconds`` brought nothing, or at ``wake``.
 
         Raises LogGone within 2 s where the log's end fell behind ``after``, or the log is gone.
         """

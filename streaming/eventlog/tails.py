@@ -82,7 +82,8 @@ class Tail:
         start = after + 1 - self._first
         if start < 0 or start >= len(self._frames):
             return None
-        taken, size = [], 0
+        taken: list[bytes] = []
+        size = 0
         for index in range(start, len(self._frames)):
             size += len(self._frames[index])
             if taken and size > PAGE_BYTES:
@@ -93,7 +94,7 @@ class Tail:
         self._pages[after] = page
         return page
 
-    async def wait(self, after: int, timeout: float) -> bool:
+    async def wait(self, after: int, seconds: float) -> bool:
         """See ``Follower.wait``."""
         if self.gone:
             raise LogGone
@@ -101,7 +102,7 @@ class Tail:
             return True
         if self._grown is None:
             self._grown = asyncio.get_running_loop().create_future()
-        await asyncio.wait((self._grown,), timeout=timeout)
+        await asyncio.wait((self._grown,), timeout=seconds)
         if self.gone:
             raise LogGone
         return self.end > after + 1

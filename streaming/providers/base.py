@@ -85,5 +85,5 @@ class Provider(ABC):
         Raises ProviderError. Closing the iterator (``aclose``) closes the upstream connection at once.
         """
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> None:  # noqa: B027  # most hold nothing
         """Close what the provider holds open. Idempotent."""

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, test } from "node:test";
 import { ResilientSSEConnection } from "../../static/magic/connection.js";
 import { FakeClock, FakeEventSource, FakeFetch, settled } from "./fakes.js";
 
-const HANDLERS = "Open Chunk Heartbeat Done Error Reconnecting Stall Fresh End Refused".split(" ").map((name) => `on${name}`);
+const MOMENTS = ["Open", "Chunk", "Heartbeat", "Done", "Error", "Reconnecting", "Stall", "Fresh", "End", "Refused"];
+const HANDLERS = MOMENTS.map((name) => `on${name}`);
 const live = (last_event_id, rest = {}) => ({ body: { status: "streaming", last_event_id, text: "", ...rest } });
 const closed = (last_event_id, rest = {}) => ({ body: { status: "done", last_event_id, text: "all", ...rest } });
 

@@ -1,0 +1,55 @@
+"""Fixtures: databases and server processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import databases
+from tests.servers import Server
+
+# Tests of pure or synchronous code that meet Django's connection would find the wrong database: none is shared.
+os.environ.setdefault("SECRET_KEY", "tests")
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> databases.SQLite:
+    """Makes SQLite databases."""
+    return databases.SQLite(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[databases.PostgreSQL]:
+    """Makes PostgreSQL databases."""
+    yield from databases.postgresql()
+
+
+@pytest.fixture
+def sqlite_url(sqlite: databases.SQLite) -> str:
+    """A new SQLite database."""
+    return sqlite.new()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A new database of each kind."""
+    maker: databases.SQLite | databases.PostgreSQL = request.getfixturevalue(request.param)
+    return maker.new()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start server processes: ``serve(database_url, kind="uvicorn", STREAM_LEASE_SECONDS="3")``."""
+    servers: list[Server] = []
+
+    def start(database_url: str, **options: str) -> Server:
+        server = Server(database_url, tmp_path, **options)  # type: ignore[arg-type]
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        server.kill()

@@ -1,0 +1,145 @@
+"""Server processes of the tests: real daphne and uvicorn on real sockets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One server process. ``start()`` returns when ``/ready`` answers 200; the port stays over a restart."""
+
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        *,
+        kind: str = "daphne",
+        application: str = "config.asgi:application",
+        cwd: Path = ROOT,
+        ready_path: str = "/ready",
+        **env: str,
+    ) -> None:
+        self.kind = kind
+        self.application = application
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"server-{self.port}.log"
+        self._ready_url = self.url + ready_path
+        self._cwd = cwd
+        self._env = {
+            "SECRET_KEY": "tests",
+            "STREAM_OPEN_ACCESS": "1",
+            "DATABASE_URL": database_url,
+            "PYTHONUNBUFFERED": "1",
+            **env,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Server:
+        """Start it and wait until it is ready."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("STREAM_", "OPENAI_", "DJANGO_"))}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(),
+                cwd=self._cwd,
+                env={**environment, **self._env},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_ready()
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """``kill -9``, and wait until it is gone."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def terminate(self, timeout: float = 40) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout)
+
+    def threads(self) -> int:
+        """How many threads the process has."""
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def log_text(self) -> str:
+        """All that the process has printed."""
+        return self.log.read_text(errors="replace")
+
+    def get(self, path: str, **parameters: Any) -> httpx.Response:
+        """GET, with query parameters."""
+        return httpx.get(self.url + path, params=parameters, timeout=30, trust_env=False)
+
+    def post(self, path: str, json: Mapping[str, Any] | None = None, **headers: str) -> httpx.Response:
+        """POST JSON; ask for JSON."""
+        wanted = {"Accept": "application/json", **headers}
+        return httpx.post(self.url + path, json=json, headers=wanted, timeout=30, trust_env=False)
+
+    def begin(self, stream_id: str, message: str, user_id: str = "u1", **asked: Any) -> dict[str, Any]:
+        """Start a stream by POST; its first snapshot."""
+        answer = self.post("/api/v1/stream", {"user_id": user_id, "stream_id": stream_id, "message": message, **asked})
+        assert answer.status_code == 201, answer.text
+        snapshot: dict[str, Any] = answer.json()
+        return snapshot
+
+    def snapshot(self, stream_id: str, user_id: str = "u1") -> dict[str, Any]:
+        """A stream's snapshot."""
+        answer = self.get(f"/api/v1/streams/{stream_id}", user_id=user_id)
+        assert answer.status_code == 200, answer.text
+        snapshot: dict[str, Any] = answer.json()
+        return snapshot
+
+    def _command(self) -> list[str]:
+        port = str(self.port)
+        if self.kind == "daphne":
+            return [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", port, self.application]
+        return [
+            *(sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", port),
+            *("--no-access-log", "--log-level", "warning", self.application),
+        ]
+
+    def _wait_until_ready(self) -> None:
+        assert self.process is not None
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
+            try:
+                if httpx.get(self._ready_url, timeout=2, trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"the server was not ready after {START_SECONDS} s:\n{self.log_text()[-4000:]}")
