@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from ninja import NinjaAPI, Query, Schema
 from ninja.errors import ValidationError
 from pydantic import Field
 
 from streaming import identity as identities
-from streaming import lifecycle
 from streaming.claims import Owner
 from streaming.engine import Engine
-from streaming.errors import FieldError, InvalidRequest, Refusal, StreamNotFound
+from streaming.errors import FieldError, InvalidRequest, StreamNotFound
+from streaming.models import Stream
 from streaming.params import IDENTIFIER
 from streaming.pricelist import prices_at
 from streaming.pricing import usd_per_million
 from streaming.providers import registry
 from streaming.providers.base import Model
-from streaming.responses import internal_error, json_response, problem
+from streaming.responses import json_response, not_allowed, problem
 from streaming.snapshots import snapshot, snapshots
 from streaming.version import VERSION
-from streaming.views import identity_of, logger
+from streaming.views import failure, identity_of, not_found, started
 
-api = NinjaAPI(
+
+class API(NinjaAPI):
+    """Answers that no cache keeps, and problem+json also where there is no such path or method."""
+
+    @property
+    def urls(self) -> tuple[list[Any], str, str]:
+        patterns, app_name, namespace = super().urls
+        for pattern in patterns:
+            if getattr(pattern, "name", None) == "api-root":
+                pattern.callback = not_found
+            elif iscoroutinefunction(pattern.callback):
+                pattern.callback = _methods_as_problems(pattern.callback)
+        return patterns, app_name, namespace
+
+    def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
+        response = super().create_temporal_response(request)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def _methods_as_problems(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    async def answer(request: HttpRequest, **named: Any) -> HttpResponseBase:
+        response: HttpResponseBase = await view(request, **named)
+        if isinstance(response, HttpResponseNotAllowed):
+            return not_allowed(*sorted(response.headers["Allow"].split(", ")))
+        return response
+
+    return answer
+
+
+api = API(
     title="Magic",
     version=VERSION,
     description="Durable, resumable streams of LLM answers. `/api/v1/stream` is described in docs/PROTOCOL.md.",
@@ -114,7 +148,7 @@ async def anon_session(request: HttpRequest) -> HttpResponseBase:
 @api.get("/v1/models", response=ModelsOut, summary="The models that can be used now")
 async def models(request: HttpRequest) -> dict[str, Any]:
     """Their providers, prices and context windows, the default first."""
-    engine = await lifecycle.running()
+    engine = await started()
     usable = [model for provider in registry.configured() for model in provider.models()]
     return {"models": await engine.store.read(lambda: [_describe(model) for model in usable])}
 
@@ -126,15 +160,17 @@ async def list_streams(
     conversation_id: Query[Identifier] = None,
     q: Query[Annotated[str, Field(max_length=200)]] = "",
     limit: Query[Annotated[int, Field(ge=1, le=100)]] = 20,
-    before: Query[Annotated[str | None, Field(pattern="^[0-9]{1,18}$")]] = None,
+    before: Query[Identifier] = None,
 ) -> dict[str, Any]:
     """``q`` searches the messages; ``before`` is the ``next`` of the page before."""
     owner, engine = await _owner(request, user_id)
-    cursor = None if before is None else int(before)
     query = q.replace("\0", "")
-    return await engine.store.read(
-        snapshots, owner, limit=limit, before=cursor, conversation_id=conversation_id, query=query
-    )
+    try:
+        return await engine.store.read(
+            snapshots, owner, limit=limit, before=before, conversation_id=conversation_id, query=query
+        )
+    except Stream.DoesNotExist:
+        raise InvalidRequest(FieldError("before", "is not the next of a page before")) from None
 
 
 @api.get("/v1/streams/{stream_id}", response=Snapshot, summary="What is true of a stream now")
@@ -147,12 +183,6 @@ async def get_stream(request: HttpRequest, stream_id: str, user_id: Query[Identi
     return found
 
 
-@api.exception_handler(Refusal)
-def refuse(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    """Any refusal as problem+json."""
-    return problem(refusal)
-
-
 @api.exception_handler(ValidationError)
 def refuse_parameters(request: HttpRequest, invalid: ValidationError) -> HttpResponse:
     """Bad parameters, all at once."""
@@ -161,13 +191,12 @@ def refuse_parameters(request: HttpRequest, invalid: ValidationError) -> HttpRes
 
 @api.exception_handler(Exception)
 def fail(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Anything else tells nothing."""
-    logger.exception("request failed", extra={"error": type(error).__name__})
-    return internal_error()
+    """Refusals, and whatever else is raised."""
+    return failure(request, error)
 
 
 async def _owner(request: HttpRequest, user_id: str | None) -> tuple[Owner, Engine]:
-    engine = await lifecycle.running()
+    engine = await started()
     identity = await identity_of(request, engine)
     if identity is not None and identity.user_id is None and user_id is None:
         raise InvalidRequest(FieldError("user_id", "is required where the request carries no identity"))

@@ -139,7 +139,7 @@ class Engine:
         """End everything, after ``drain`` or without it. Idempotent."""
         await self._end_readers()
         await self.stop_writing()
-        self.store.close()
+        await self.store.close()
         for provider in registry.providers():
             await provider.aclose()
 

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user
 from django.core import signing
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from streaming.claims import Owner
 from streaming.conf import settings
-from streaming.errors import IdentityRequired, NotAllowed
+from streaming.errors import FieldError, IdentityRequired, InvalidRequest, NotAllowed
 
 COOKIE = "magic_identity"
 COOKIE_SECONDS = 365 * 24 * 3600
@@ -59,6 +60,18 @@ def owner(identity: Identity | None, user_id: str | None) -> Owner:
     if user_id not in {None, identity.user_id}:
         raise NotAllowed("This session may not act for another user_id.")
     return Owner(identity.issuer, identity.user_id)
+
+
+def refuse_foreign_hosts(request: HttpRequest) -> None:
+    """Raises InvalidRequest where the request came by a name that is not ours.
+
+    Elsewhere Django's CommonMiddleware sees to it. Without it, a page under a name that was made to point
+    here could act for anyone.
+    """
+    try:
+        request.get_host()
+    except DisallowedHost:
+        raise InvalidRequest(FieldError("Host", "is not one of ALLOWED_HOSTS")) from None
 
 
 def refuse_foreign_sites(request: HttpRequest, identity: Identity | None) -> None:
@@ -101,7 +114,7 @@ def _anonymous(request: HttpRequest) -> str | None:
 
 def _login(request: HttpRequest) -> str | None:
     key = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME)
-    if not key:
+    if not key or "\0" in key:  # PostgreSQL takes no NUL, and a quoted cookie may spell one
         return None
     if not hasattr(request, "session"):
         request.session = import_module(django_settings.SESSION_ENGINE).SessionStore(key)
@@ -110,4 +123,8 @@ def _login(request: HttpRequest) -> str | None:
 
 
 def _is_ours(origin: str, request: HttpRequest) -> bool:
-    return urlsplit(origin).netloc == request.get_host() or origin in django_settings.CSRF_TRUSTED_ORIGINS
+    try:
+        host = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return host == request.get_host() or origin in django_settings.CSRF_TRUSTED_ORIGINS

@@ -26,6 +26,7 @@ ASKING_FIELDS = ("message", "model", "conversation_id", "parent_id", "system", "
 """The fields that say what is asked; two requests with the same of them are the same request."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,9 @@ def _temperature(value: Any) -> float:
     rule = f"must be a number from 0 to {MAX_TEMPERATURE:g}"
     if isinstance(value, bool) or not isinstance(value, (int, float, str)) or len(str(value)) > 40:
         raise ValueError(rule)
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError(rule) from None
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError(rule)
+    number = float(value)
     if not math.isfinite(number) or not 0 <= number <= MAX_TEMPERATURE:
         raise ValueError(rule)
     return abs(number)

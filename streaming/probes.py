@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 
 import django
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from streaming import lifecycle
+from streaming.engine import Engine
 from streaming.responses import json_response
 from streaming.version import NAME, VERSION, revision
+
+PATIENCE_SECONDS = 2
+"""How long ``/ready`` waits for the engine, and then for the database."""
 
 
 @require_safe
@@ -24,12 +30,12 @@ async def health(request: HttpRequest) -> HttpResponse:
 @require_safe
 async def ready(request: HttpRequest) -> HttpResponse:
     """Whether starts can be taken: database, migrations, event log, not draining. 503 names what is not."""
-    engine = await lifecycle.running()
-    failing = await engine.store.read(_failing)
-    if engine.draining:
-        failing["draining"] = "the process is shutting down"
-    if not engine.log_is_running:
+    engine = await _engine()
+    failing = await _failing_database()
+    if engine is None or not engine.log_is_running:
         failing["event_log"] = "the event log is not running"
+    if engine is not None and engine.draining:
+        failing["draining"] = "the process is shutting down"
     if failing:
         return json_response({"status": "not ready", "failing": failing}, 503)
     return json_response({"status": "ok"})
@@ -49,10 +55,30 @@ async def version(request: HttpRequest) -> HttpResponse:
     )
 
 
+async def _engine() -> Engine | None:
+    """The engine; None where it does not start, as without its tables."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await lifecycle.running()
+    except (TimeoutError, DatabaseError):
+        return None
+
+
+async def _failing_database() -> dict[str, str]:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await asyncio.to_thread(_failing)
+    except TimeoutError:
+        return {"database": "does not answer"}
+
+
 def _failing() -> dict[str, str]:
+    """With a connection of its own, so that busy readers cannot look like a broken database."""
     try:
         executor = MigrationExecutor(connection)
         behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
         return {"database": f"out of reach ({type(error).__name__})"}
+    finally:
+        connection.close()
     return {"migrations": f"{len(behind)} not applied"} if behind else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
-from streaming.errors import Refusal
+from streaming.errors import MethodNotAllowed, Refusal
 from streaming.reader import Reader
 
 
@@ -45,6 +45,13 @@ def problem(refusal: Refusal) -> JsonResponse:
         **refusal.extra,
     }
     return _problem(document, refusal.retry_after)
+
+
+def not_allowed(*methods: str) -> JsonResponse:
+    """405, naming the methods that there are."""
+    refused = problem(MethodNotAllowed(f"Use {' or '.join(methods)}."))
+    refused.headers["Allow"] = ", ".join(methods)
+    return refused
 
 
 def internal_error() -> JsonResponse:

@@ -26,18 +26,22 @@ def snapshot(owner: Owner, stream_id: str) -> dict[str, Any] | None:
 
 
 def snapshots(
-    owner: Owner, *, limit: int, before: int | None = None, conversation_id: str | None = None, query: str = ""
+    owner: Owner, *, limit: int, before: str | None = None, conversation_id: str | None = None, query: str = ""
 ) -> dict[str, Any]:
-    """One's own streams without their text, newest first; ``next`` is the ``before`` of the next page."""
+    """One's own streams without their text, newest first; ``next`` is the ``before`` of the next page.
+
+    It is a ``stream_id``, not a number of ours, which would tell how much others stream. Raises
+    Stream.DoesNotExist where ``before`` is none of the owner's.
+    """
     rows = _rows(owner).order_by("-pk")
     if before is not None:
-        rows = rows.filter(pk__lt=before)
+        rows = rows.filter(pk__lt=_rows(owner).values_list("pk", flat=True).get(stream_id=before))
     if conversation_id is not None:
         rows = rows.filter(conversation_id=conversation_id)
     if query:
         rows = rows.filter(message__icontains=query)
     page = list(rows[: limit + 1])
-    following = str(page[limit - 1].pk) if len(page) > limit else None
+    following = page[limit - 1].stream_id if len(page) > limit else None
     return {"streams": [_numbers(stream) for stream in page[:limit]], "next": following}
 
 

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("streaming.store")
 
@@ -28,6 +37,8 @@ BATCH = 1000
 REST_SECONDS = 0.002
 """Between batches while other processes write to the same SQLite file; without it they starve."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.02, 1.0
+STUCK_SECONDS = 3
+"""PostgreSQL ends a transaction that waits so long for its process: one that is paused would keep its locks."""
 
 
 class StoreClosed(Exception):
@@ -47,8 +58,9 @@ class Store:
     def __init__(self) -> None:
         self.others_write = False
         """Whether other live processes write to this database; set by who renews the lease."""
-        self._readers = ThreadPoolExecutor(READERS, "sql-reader")
-        self._writer = ThreadPoolExecutor(1, "sql-writer")
+        self._connections: list[BaseDatabaseWrapper] = []
+        self._readers = ThreadPoolExecutor(READERS, "sql-reader", self._keep_connection)
+        self._writer = ThreadPoolExecutor(1, "sql-writer", self._keep_connection)
         self._pending: list[_Job] = []
         self._queued = asyncio.Event()
         self._stopping = threading.Event()
@@ -71,10 +83,21 @@ class Store:
             await self._task
             self._task = None
 
-    def close(self) -> None:
-        """Let go of the threads, once what they do is done, and with them of their connections. Idempotent."""
+    async def close(self) -> None:
+        """Let go of the threads, once what they do is done, and of their connections. Idempotent."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
         for executor in (self._writer, self._readers):
-            executor.shutdown(wait=False)
+            executor.shutdown()
+        while self._connections:
+            self._connections.pop().close()
+
+    def _keep_connection(self) -> None:
+        """In a new thread: keep its connection at hand, so that ``close`` can close it."""
+        own = connections[DEFAULT_DB_ALIAS]
+        own.inc_thread_sharing()
+        self._connections.append(own)
 
     async def read(self, query: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a query in a reader thread. Errors of the database are the caller's."""
@@ -128,6 +151,10 @@ class Store:
                     return [StoreClosed()] * len(batch)
                 retry = min(2 * retry, LAST_RETRY_SECONDS)
             except Exception as error:
+                if isinstance(error, DatabaseError) and not connection.is_usable():
+                    # The database has ended the connection and says why, with an error of any class.
+                    connection.close()
+                    continue
                 if len(batch) == 1:
                     return [error]
                 return [outcome for job in batch for outcome in self._commit([job])]
@@ -140,11 +167,18 @@ def _transaction(batch: Iterable[_Job]) -> list[Any]:
     for job in batch:
         by_work.setdefault(job.work, []).append(job)
     outcomes: dict[int, Any] = {}
+    _limit_transactions()
     with transaction.atomic():
         for work, jobs in by_work.items():
             results = work([job.item for job in jobs])
             outcomes.update((id(job), result) for job, result in zip(jobs, results, strict=True))
     return [outcomes[id(job)] for job in batch]
+
+
+def _limit_transactions() -> None:
+    if connection.vendor == "postgresql" and connection.connection is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = %s", [STUCK_SECONDS * 1000])
 
 
 def _answer(batch: list[_Job], outcomes: list[Any]) -> None:

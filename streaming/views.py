@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.exceptions import SuspiciousOperation
-from django.http import HttpRequest
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
 from streaming import identity as identities
 from streaming import lifecycle
 from streaming.bodies import parameters
 from streaming.engine import Engine, Opened
-from streaming.errors import MethodNotAllowed, NoSuchResource, Refusal, Unavailable
+from streaming.errors import IdentityRequired, NoSuchResource, Refusal, Unavailable
 from streaming.identity import Identity
 from streaming.journal import log_resume
 from streaming.params import parse
@@ -27,6 +28,7 @@ from streaming.responses import (
     internal_error,
     json_response,
     no_content,
+    not_allowed,
     problem,
 )
 from streaming.snapshots import snapshot
@@ -37,6 +39,9 @@ logger = logging.getLogger("streaming.views")
 
 View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
+START_SECONDS = 5
+"""How long a request waits for the engine to start, which needs the database."""
+
 
 def refusals_as_problems(view: View) -> Callable[..., Any]:
     """Answer a Refusal as problem+json, and anything else that is raised as a 500 that tells nothing."""
@@ -45,36 +50,43 @@ def refusals_as_problems(view: View) -> Callable[..., Any]:
     async def guarded(request: HttpRequest) -> HttpResponseBase:
         try:
             return await view(request)
-        except Refusal as refusal:
-            return problem(refusal)
-        except StoreClosed:
-            return problem(Unavailable("The server is shutting down; try again.", retry_after=5))
-        except SuspiciousOperation:
-            raise
         except Exception as error:
-            logger.exception("request failed", extra={"request_id": request_id_of(request), "error": repr(type(error))})
-            return internal_error()
+            return failure(request, error)
 
     guarded.csrf_exempt = True  # type: ignore[attr-defined]  # refuse_foreign_sites takes its place
     return guarded
+
+
+def failure(request: HttpRequest, error: Exception) -> JsonResponse:
+    """The problem+json of whatever a view raised."""
+    if isinstance(error, Refusal):
+        return problem(error)
+    if isinstance(error, StoreClosed):
+        return problem(Unavailable("The server is shutting down; try again.", retry_after=5))
+    names = {"request_id": request_id_of(request), "error": type(error).__name__}
+    if isinstance(error, (OperationalError, InterfaceError)):
+        logger.warning("database out of reach", extra=names)
+        return problem(Unavailable("The database is out of reach; try again.", retry_after=5))
+    logger.error("request failed", extra=names, exc_info=error)
+    return internal_error()
 
 
 @refusals_as_problems
 async def stream(request: HttpRequest) -> HttpResponseBase:
     """Start a stream, attach to it, or resume after ``last_event_id``. See docs/PROTOCOL.md."""
     if request.method not in {"GET", "POST"}:
-        refusal = problem(MethodNotAllowed("Use GET or POST."))
-        refusal.headers["Allow"] = "GET, POST"
-        return refusal
-    engine = await lifecycle.running()
-    identity = await identity_of(request, engine)
-    open_access = identity is not None and identity.user_id is None
+        return not_allowed("GET", "POST")
+    identities.refuse_foreign_hosts(request)
+    engine = await started()
+    identity, unidentified = await _identity_or_refusal(request, engine)
     ask = parse(
         parameters(request),
         request.headers.get("Last-Event-ID"),
-        needs_user_id=open_access,
+        needs_user_id=identity is not None and identity.user_id is None,
         knows_model=registry.knows,
     )
+    if unidentified is not None:
+        raise unidentified
     owner = identities.owner(identity, ask.user_id)
     if ask.message is not None:
         identities.refuse_foreign_sites(request, identity)
@@ -96,6 +108,15 @@ async def not_found(request: HttpRequest) -> HttpResponseBase:
     raise NoSuchResource("There is nothing here; see /api/docs.")
 
 
+async def started() -> Engine:
+    """The engine. Raises Unavailable where it cannot start, as long as the database is out of reach."""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            return await lifecycle.running()
+    except TimeoutError:
+        raise Unavailable("The server is not ready yet; try again.", retry_after=5) from None
+
+
 async def identity_of(request: HttpRequest, engine: Engine) -> Identity | None:
     """Who the request acts for; asks the database, in a reader thread, only where there may be a login."""
     if django_settings.SESSION_COOKIE_NAME in request.COOKIES:
@@ -106,6 +127,14 @@ async def identity_of(request: HttpRequest, engine: Engine) -> Identity | None:
 def request_id_of(request: HttpRequest) -> str:
     """As the middleware took or made it."""
     return str(getattr(request, "request_id", ""))
+
+
+async def _identity_or_refusal(request: HttpRequest, engine: Engine) -> tuple[Identity | None, IdentityRequired | None]:
+    """A refusal is kept for later: what is wrong with the parameters is told first."""
+    try:
+        return await identity_of(request, engine), None
+    except IdentityRequired as refusal:
+        return None, refusal
 
 
 def _event_stream(request: HttpRequest, engine: Engine, opened: Opened, after: int) -> EventStreamResponse:

@@ -22,10 +22,10 @@ NO_POSTGRES = (
 )
 
 
-def migrate(url: str) -> None:
-    """Bring a database to the current migrations."""
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, "SECRET_KEY": "tests", "DATABASE_URL": url}, check=True)
+def manage(url: str, *arguments: str, **env: str) -> None:
+    """Run ``manage.py`` on a database."""
+    environment = {**os.environ, "SECRET_KEY": "tests", "DATABASE_URL": url, **env}
+    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, check=True)
 
 
 def skip(reason: str) -> None:
@@ -41,7 +41,7 @@ class SQLite:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._template = folder / "template.sqlite3"
-        migrate(f"sqlite:///{self._template}")
+        manage(f"sqlite:///{self._template}", "migrate", "--verbosity=0")
         with sqlite3.connect(self._template) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
@@ -59,7 +59,7 @@ class PostgreSQL:
     def __init__(self) -> None:
         self._made: list[str] = []
         self._template = self._create("template0")
-        migrate(self._url(self._template))
+        manage(self._url(self._template), "migrate", "--verbosity=0")
 
     def new(self) -> str:
         """The URL of a new database."""

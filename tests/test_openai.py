@@ -19,7 +19,7 @@ from streaming.pricing import MOST_TOKENS, Usage
 from streaming.providers import http
 from streaming.providers.base import Delta, Finish, Piece, Prompt, Turn
 from streaming.providers.http import Patience
-from streaming.providers.openai import SUGGESTED_MODELS, OpenAIProvider, read_usage, request_body
+from streaming.providers.openai import SUGGESTED_MODELS, OpenAIProvider, _Answer, read_usage, request_body
 from tests.upstream import LOOKS_LIKE_FRAMES, Script, Upstream
 
 KEY = "sk-very-secret"
@@ -169,8 +169,6 @@ def test_lone_surrogates_become_replacement_characters(upstream: Upstream) -> No
 
 @given(st.lists(st.text(st.sampled_from("a\ud83d\ude00ö\x00"), min_size=1), min_size=1))
 def test_no_surrogate_gets_out(contents: list[str]) -> None:
-    from streaming.providers.openai import _Answer
-
     answer = _Answer()
     text = "".join(answer._whole_characters(content) for content in contents)
     text += "\ufffd" if answer._half_pair else ""
@@ -517,7 +515,7 @@ def test_leaving_before_the_first_byte(upstream: Upstream) -> None:
     asyncio.run(leave())
 
 
-def test_a_thousand_answers_at_once(upstream: Upstream) -> None:
+def test_hundreds_of_answers_at_once(upstream: Upstream) -> None:
     upstream.script = Script(pieces=("a", "b"), stall_after=1)
     count = 200
 

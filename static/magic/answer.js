@@ -58,7 +58,7 @@ export class Answer {
       if (!isLive(snapshot)) this.#announceEnd(snapshot);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.outcome = error.status === 0 ? "unknown" : "refused";
+      this.outcome = error.unknown ? "unknown" : "refused";
       this.#fail(refusal(error));
     }
   }
@@ -84,17 +84,6 @@ export class Answer {
     this.#view.setNote("This answer can't be loaded now. It is safe on the server: reload the page to see it.");
   }
 
-  /** Stops the answer, on this page and at the provider. */
-  async stop() {
-    this.#announce("Stopping…");
-    try {
-      await this.#api.cancel(this.streamId);
-    } catch (error) {
-      this.#view.allowStop();
-      this.#announce(error instanceof ApiError ? `Not stopped. ${error.message}` : "Not stopped.");
-    }
-  }
-
   /** @param {import("./api.js").StartRequest} request */
   async #post(request) {
     const backoff = new Backoff();
@@ -102,8 +91,8 @@ export class Answer {
       try {
         return await this.#api.start(request);
       } catch (error) {
-        const unanswered = error instanceof ApiError && error.status === 0;
-        if (!unanswered || backoff.attempts + 1 >= START_ATTEMPTS) throw error;
+        const unknown = error instanceof ApiError && error.unknown;
+        if (!unknown || backoff.attempts + 1 >= START_ATTEMPTS) throw error;
         const delay = backoff.next();
         this.#announce(`No answer from the server. Sending again (${backoff.attempts})…`);
         await new Promise((resolve) => setTimeout(resolve, delay));

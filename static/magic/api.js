@@ -54,7 +54,13 @@ export class ApiError extends Error {
 
   /** Whether the server asked who we are. With open access the question comes as a missing `user_id`. */
   get asksWho() {
-    return this.status === 401 || (this.status === 400 && this.errors.some((error) => error.name === "user_id"));
+    const names = this.errors.map(({ name }) => name);
+    return this.status === 401 || (this.status === 400 && names.length === 1 && names[0] === "user_id");
+  }
+
+  /** Whether the call may have been carried out all the same: no answer, or only a proxy's. */
+  get unknown() {
+    return this.status === 0 || (this.status >= 500 && this.errorType === "");
   }
 
   /** Whether the same call may succeed later. */
@@ -117,14 +123,6 @@ export class Api {
    */
   start(request) {
     return this.#identified("/stream", { method: "POST", body: request });
-  }
-
-  /**
-   * @param {string} streamId
-   * @returns {Promise<Snapshot>}
-   */
-  cancel(streamId) {
-    return this.#call(`/stream/${encodeURIComponent(streamId)}`, { method: "DELETE" });
   }
 
   /**

@@ -1,4 +1,5 @@
 import { count } from "./format.js";
+import { Memory } from "./memory.js";
 
 const DRAFT = "magic-draft";
 /** A double click, or Enter held down, is one wish. */
@@ -11,6 +12,7 @@ export class Composer {
   #hint;
   #maxChars;
   #onSend;
+  #memory = new Memory(() => sessionStorage);
   #sentAt = -ONE_WISH_MS;
 
   /**
@@ -23,7 +25,7 @@ export class Composer {
     this.#hint = /** @type {HTMLElement} */ (form.querySelector("[data-part=hint]"));
     this.#maxChars = maxChars;
     this.#onSend = onSend;
-    this.#field.value = sessionStorage.getItem(DRAFT) ?? "";
+    this.#field.value = this.#memory.recall(DRAFT);
     this.#field.addEventListener("input", () => this.#edited());
     this.#field.addEventListener("keydown", (event) => this.#pressed(event));
     form.addEventListener("submit", (event) => {
@@ -56,11 +58,11 @@ export class Composer {
 
   #clear() {
     this.#field.value = "";
-    sessionStorage.removeItem(DRAFT);
+    this.#memory.keep(DRAFT, "");
   }
 
   #edited() {
-    sessionStorage.setItem(DRAFT, this.#field.value);
+    this.#memory.keep(DRAFT, this.#field.value);
     this.#tell("");
   }
 

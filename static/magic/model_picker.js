@@ -1,4 +1,5 @@
 import { dollars } from "./format.js";
+import { Memory } from "./memory.js";
 
 const CHOICE = "magic-model";
 
@@ -8,6 +9,7 @@ const CHOICE = "magic-model";
 export class ModelPicker {
   #select;
   #note;
+  #memory = new Memory(() => localStorage);
   /** @type {Map<string, Model>} */
   #models = new Map();
 
@@ -19,7 +21,7 @@ export class ModelPicker {
     this.#select = select;
     this.#note = note;
     select.addEventListener("change", () => {
-      localStorage.setItem(CHOICE, select.value);
+      this.#memory.keep(CHOICE, select.value);
       this.#describe();
     });
   }
@@ -36,7 +38,7 @@ export class ModelPicker {
   fill(models, preferred) {
     this.#models = new Map(models.map((model) => [model.id, model]));
     this.#select.replaceChildren(...models.map(({ id }) => new Option(id, id)));
-    const choice = [localStorage.getItem(CHOICE), preferred].find((id) => id && this.#models.has(id));
+    const choice = [this.#memory.recall(CHOICE), preferred].find((id) => id && this.#models.has(id));
     if (choice) this.#select.value = choice;
     this.#select.disabled = models.length === 0;
     this.#describe();

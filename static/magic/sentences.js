@@ -39,7 +39,7 @@ export function ending(finishReason) {
 /** @param {import("./api.js").ApiError} error of a start */
 export function refusal(error) {
   const wait = error.retryAfterMs ? ` Try again in ${duration(error.retryAfterMs)}.` : "";
-  if (error.status === 0) return "The server can't be reached. Your message is kept here: try again when you're back.";
+  if (error.unknown) return "The server can't be reached. Your message is kept here: try again when you're back.";
   if (error.status === 401) return "The server can't tell who you are. Allow cookies for this site, then try again.";
   if (error.errors.length > 0) return error.errors.map(({ name, reason }) => `${name}: ${reason}`).join(" ");
   return error.message + wait;

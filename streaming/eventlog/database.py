@@ -45,6 +45,12 @@ SELECT_EVENTS = (
     f"SELECT event_id, type, data FROM {EVENTS} WHERE stream_id = %s AND event_id > %s ORDER BY event_id LIMIT %s"
 )
 MOVE_HEAD = f"UPDATE {HEADS} SET next_event_id = %s, closed = %s WHERE stream_id = %s"
+MOVE_HEADS = (
+    f"UPDATE {HEADS} SET next_event_id = moved.next, closed = moved.closed"
+    " FROM unnest(%s::bigint[], %s::bool[], %s::bigint[]) AS moved(next, closed, stream)"
+    f" WHERE {HEADS}.stream_id = moved.stream"
+)
+"""For PostgreSQL: after executemany, a pipeline, it does not end the transaction of a process that is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +155,7 @@ def append_all(appends: list[Append]) -> list[Outcome]:
             applied.append(append)
         outcomes.append(outcome or Outcome.APPLIED)
     _insert(applied)
-    with connection.cursor() as cursor:
-        cursor.executemany(MOVE_HEAD, [(*heads[append.stream][1:], append.stream) for append in applied])
+    _move_heads([(*heads[append.stream][1:], append.stream) for append in applied])
     for append in applied:
         if append.settle is not None:
             append.settle()
@@ -158,9 +163,14 @@ def append_all(appends: list[Append]) -> list[Outcome]:
 
 
 def close_all(closings: list[Closing]) -> list[Event | None]:
-    """Close streams on their producers' behalf; in one transaction of the caller."""
-    heads = _lock_heads(closing.stream for closing in closings)
-    return [_close(closing, heads) for closing in closings]
+    """Close streams on their producers' behalf; in one transaction of the caller.
+
+    A head that another transaction holds is left to it: it may be that of a process that is paused.
+    """
+    heads = _lock_heads(
+        (closing.stream for closing in closings), skip_locked=connection.features.has_select_for_update_skip_locked
+    )
+    return [_close(closing, heads) if closing.stream in heads else None for closing in closings]
 
 
 def select_events(stream: int, after: int) -> list[Event]:
@@ -194,13 +204,13 @@ def to_page(events: list[Event]) -> Page | None:
     return Page(b"".join(map(frame, events)), events[-1].event_id, events[-1].type.is_terminal)
 
 
-def _lock_heads(streams: Iterable[int]) -> dict[int, tuple[int, int, bool]]:
+def _lock_heads(streams: Iterable[int], *, skip_locked: bool = False) -> dict[int, tuple[int, int, bool]]:
     """``(attempt, next event id, closed)`` by stream, locked in key order until the transaction ends.
 
     SQLite has no row locks and needs none: its transactions here begin with the write lock.
     """
     keys = sorted(set(streams))
-    rows = StreamHead.objects.filter(pk__in=keys).order_by("pk").select_for_update()
+    rows = StreamHead.objects.filter(pk__in=keys).order_by("pk").select_for_update(skip_locked=skip_locked)
     found = rows.values_list("pk", "attempt", "next_event_id", "closed")
     return {stream: (attempt, end, closed) for stream, attempt, end, closed in found}
 
@@ -234,11 +244,23 @@ def _insert(appends: list[Append]) -> None:
         return
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(COPY_EVENTS) as copy:
+            # Django passes copy() on as it is, so that the driver's errors would come through as they are.
+            with connection.wrap_database_errors, cursor.copy(COPY_EVENTS) as copy:
                 for row in rows:
                     copy.write_row(row)
         else:
             cursor.executemany(INSERT_EVENT, rows)
+
+
+def _move_heads(moved: list[tuple[int, bool, int]]) -> None:
+    """Write ``(next event id, closed, stream)``; of a stream that is there twice, both are the last."""
+    if not moved:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(MOVE_HEADS, [list(column) for column in zip(*moved, strict=True)])
+        else:
+            cursor.executemany(MOVE_HEAD, moved)
 
 
 def _close(closing: Closing, heads: dict[int, tuple[int, int, bool]]) -> Event | None:

@@ -19,6 +19,10 @@ WINDOW_BYTES = 2 * PAGE_BYTES
 """How much of the newest frames is kept in memory per stream."""
 
 
+SHARED_PAGES = 8
+"""How many joined pages are kept between two appends, for readers with the same place."""
+
+
 class Tail:
     """The committed end of one log, as this process knows it.
 
@@ -91,7 +95,8 @@ class Tail:
             taken.append(self._frames[index])
         last = after + len(taken)
         page = Page(b"".join(taken), last, self.closed and last + 1 == self.end)
-        self._pages[after] = page
+        if len(self._pages) < SHARED_PAGES:
+            self._pages[after] = page
         return page
 
     async def wait(self, after: int, seconds: float) -> bool:

@@ -14,10 +14,10 @@ import msgspec
 from streaming.conf import settings
 from streaming.errors import ErrorType, ProviderError
 from streaming.events import FINISH_REASONS, FinishReason
-from streaming.prices import catalogue_prices, context_window, is_current, is_listed
 from streaming.pricing import MOST_TOKENS, Usage
 from streaming.providers import http
 from streaming.providers.base import Delta, Finish, Model, Piece, Prompt, Provider
+from streaming.providers.catalogue import catalogue_prices, context_window, is_current, is_listed
 from streaming.providers.decoder import ServerSentEvent
 
 PREFIX = "openai/"

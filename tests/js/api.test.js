@@ -50,6 +50,12 @@ test("a stranger has no answers yet and gets no identity for looking", async () 
   assert.equal(net.calls.length, 1);
 });
 
+test("another bad parameter is no question of who asks", async () => {
+  const errors = [{ name: "user_id", reason: "is needed" }, { name: "limit", reason: "no" }];
+  const bad = { status: 400, body: { errors } };
+  await assert.rejects(new Api("/api/v1", new FakeFetch(bad).fetch).recent(20), { status: 400 });
+});
+
 test("a problem becomes an error with the server's words", async () => {
   const body = { status: 429, detail: "Too many.", error_type: "rate_limited" };
   const net = new FakeFetch({ status: 429, body, headers: { "Retry-After": "7" } });
@@ -58,6 +64,15 @@ test("a problem becomes an error with the server's words", async () => {
   assert.equal(error.message, "Too many.");
   assert.equal(error.errorType, "rate_limited");
   assert.equal(error.retryAfterMs, 7000);
+});
+
+test("only the server's own word says that a call was not carried out", () => {
+  assert.deepEqual(
+    [new ApiError(0), new ApiError(502), new ApiError(503, { error_type: "unavailable" }), new ApiError(429)].map(
+      (error) => error.unknown,
+    ),
+    [true, true, false, false],
+  );
 });
 
 test("no answer, and one that was cut, have status 0", async () => {

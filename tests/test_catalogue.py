@@ -9,8 +9,8 @@ from importlib.metadata import version
 
 import pytest
 
-from streaming.prices import catalogue_prices, context_window, is_current, is_listed
 from streaming.pricing import Prices, Usage, cost
+from streaming.providers.catalogue import catalogue_prices, context_window, is_current, is_listed
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SOURCE = f"genai-prices {version('genai-prices')}"
@@ -76,7 +76,7 @@ def test_which_names_are_a_providers() -> None:
 
 def test_reading_prices_starts_no_refresh() -> None:
     code = (
-        "import sys, threading; from datetime import datetime; from streaming.prices import catalogue_prices;"
+        "import sys, threading; from datetime import datetime; from streaming.providers.catalogue import catalogue_prices;"
         "catalogue_prices('openai', 'gpt-4o', datetime.max);"
         "sys.exit(threading.active_count() != 1)"
     )

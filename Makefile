@@ -1,0 +1,59 @@
+# The commands of this project. `make` alone lists them.
+
+PORT ?= 8000
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+NPM := $(shell command -v npm)
+
+BIN := .venv/bin
+PYTHON_READY := .venv/.ready
+NODE_READY := node_modules/.ready
+
+help:
+	@echo "make run     serve on http://127.0.0.1:$(PORT); PORT=8001 make run for another port"
+	@echo "make test    all tests"
+	@echo "make check   linters and type checkers"
+	@echo "make soak    the tests that need root, minutes or many seeds"
+	@echo "make setup   what the others need, in .venv and node_modules"
+	@echo "make clean   remove what can be made again; .env and the database stay"
+
+setup: $(PYTHON_READY) $(if $(NPM),$(NODE_READY))
+
+run: setup
+	@$(BIN)/python -m config.first_run $(PORT)
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py welcome $(PORT)
+	@exec $(BIN)/daphne -v 0 -b 127.0.0.1 -p $(PORT) config.asgi:application
+
+test: setup
+	$(BIN)/python -m pytest
+	$(if $(NPM),npm test --silent,@echo "npm is not installed: the tests in tests/js were left out")
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(if $(NPM),npm run --silent types,@echo "npm is not installed: static/magic was not checked")
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+soak: setup
+	$(BIN)/python -m pytest -m soak
+
+clean:
+	rm -rf .venv node_modules staticfiles .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PYTHON_READY): requirements.txt requirements-dev.txt constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found; PYTHON=/path/to/python make names one." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is not a Python 3.11 or newer." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# Node is for the tests and types of static/magic alone; the server does without.
+$(NODE_READY): package.json package-lock.json
+	@if npm ci --silent --no-audit --no-fund; then touch $@; \
+	else echo "npm ci failed: \`make check\` will miss its type checker; all else works" >&2; fi
+
+.PHONY: help setup run test check soak clean

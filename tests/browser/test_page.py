@@ -1,0 +1,119 @@
+"""The page: type, watch, reload, resume, see the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from tests.servers import Server
+
+Serve = Callable[..., Server]
+
+WAIT_MS = 20_000
+
+
+@pytest.fixture
+def server(sqlite_url: str, serve: Serve) -> Server:
+    return serve(sqlite_url, STREAM_LEASE_SECONDS="3")
+
+
+def counted(first: int, last: int) -> str:
+    return "".join(f"{n} " for n in range(first, last + 1))
+
+
+def ask(page: Page, message: str) -> None:
+    page.get_by_label("Message").fill(message)
+    page.get_by_label("Message").press("Enter")
+
+
+def text_of(page: Page) -> str:
+    return page.locator(".text").last.text_content() or ""
+
+
+def wait_for(page: Page, state: str) -> None:
+    page.locator(f'.answer:last-child[data-state="{state}"]').wait_for(timeout=WAIT_MS)
+
+
+def test_an_answer_arrives_with_its_cost(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    ask(page, "/count 30 0")
+    wait_for(page, "done")
+    assert text_of(page) == counted(1, 30)
+    expect(page.get_by_role("status")).to_contain_text("Finished: 30 words")
+    facts = page.locator(".facts")
+    for fact in ("demo", "30 out", "$0.0000", "first token", "0 reconnects"):
+        expect(facts).to_contain_text(fact)
+
+
+def test_a_reload_in_the_middle_shows_the_answer_from_its_first_word_and_goes_on(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    ask(page, "/count 60 20")
+    page.locator(".text", has_text="1 2 3").wait_for()
+    starts: list[str] = []
+    page.on("request", lambda request: starts.append(request.url) if request.method == "POST" else None)
+    page.reload()
+    page.locator(".text", has_text="1 2 3").wait_for()
+    assert text_of(page) != counted(1, 60)
+    wait_for(page, "done")
+    assert text_of(page) == counted(1, 60)
+    assert starts == []
+
+
+def test_an_answer_that_a_killed_server_was_writing_is_interrupted_and_kept(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    ask(page, "/count 1000 20")
+    page.locator(".text", has_text="1 2 3").wait_for()
+    server.kill()
+    expect(page.get_by_role("status")).to_contain_text("Reconnecting", timeout=WAIT_MS)
+    shown = text_of(page)
+    server.start()
+    wait_for(page, "error")
+    assert text_of(page).startswith(shown)
+    expect(page.locator(".note")).to_contain_text("Interrupted")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".answer")).to_have_count(2)
+    wait_for(page, "writing")
+
+
+def test_a_double_click_sends_once(server: Server, page: Page) -> None:
+    started: list[Request] = []
+    page.on("requestfinished", lambda request: started.append(request) if request.url.endswith("/stream") else None)
+    page.goto(f"{server.url}/magic")
+    page.get_by_label("Message").fill("/count 3 0")
+    page.get_by_role("button", name="Send").dblclick()
+    wait_for(page, "done")
+    expect(page.locator(".answer")).to_have_count(1)
+    ids = {(request.post_data_json or {}).get("stream_id") for request in started if request.method == "POST"}
+    assert len(ids) == 1
+
+
+def test_an_answer_is_text_and_never_markup(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    markup = "<img src=x onerror=alert(1)><b>bold</b>"
+    ask(page, f"/echo {markup}")
+    wait_for(page, "done")
+    assert text_of(page).strip() == markup
+    assert page.locator(".answer img, .answer b").count() == 0
+
+
+def test_an_empty_and_a_too_long_message_are_refused_in_words(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    ask(page, "  ")
+    expect(page.get_by_role("alert")).to_have_text("Write a message first.")
+    ask(page, "x" * 32_005)
+    expect(page.get_by_role("alert")).to_contain_text("Shorten it by 5.")
+    expect(page.locator(".answer")).to_have_count(0)
+
+
+def test_a_message_written_while_offline_is_sent_later_and_once(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    page.get_by_text("nobody is charged").wait_for()
+    page.context.set_offline(True)
+    ask(page, "/count 5 0")
+    expect(page.get_by_role("status")).to_contain_text("Sending again")
+    page.context.set_offline(False)
+    wait_for(page, "done")
+    assert text_of(page) == counted(1, 5)
+    expect(page.locator(".answer")).to_have_count(1)

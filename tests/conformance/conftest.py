@@ -1,0 +1,131 @@
+"""Every event log backend, each on every database, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import environ
+import pytest
+from django.conf import settings as django_settings
+from django.db import connections
+
+from streaming import claims, lease
+from streaming.claims import Claim, Found, Owner
+from streaming.eventlog.base import Append, EventLog, Outcome
+from streaming.eventlog.database import DatabaseEventLog
+from streaming.events import Event, EventType
+from streaming.models import Process
+from streaming.params import Ask
+from streaming.pricing import Prices
+from streaming.store import Store
+
+BACKENDS: dict[str, Callable[[Store], EventLog]] = {
+    "database": lambda store: DatabaseEventLog(store, poll_seconds=0.05),
+}
+
+PRICES = Prices(input=150_000, output=600_000, cached_input=150_000, cache_write=150_000, source="tests")
+
+
+@contextmanager
+def connected_to(url: str) -> Iterator[None]:
+    """Make a database the default one of this process."""
+    before = connections.settings
+    options = django_settings.SQLITE_OPTIONS if url.startswith("sqlite") else {}
+    configured = {**environ.Env.db_url_config(url), "OPTIONS": options}
+    connections["default"].close()
+    del connections["default"]
+    connections.settings = connections.configure_settings({"default": configured})
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        del connections["default"]
+        connections.settings = before
+
+
+@dataclass
+class Bench:
+    """A log with what a test needs around it: processes, streams, a second instance as another process has."""
+
+    make: Callable[[Store], EventLog]
+    store: Store = field(default_factory=Store)
+    log: EventLog = field(init=False)
+    process: Process = field(init=False)
+    made: int = 0
+
+    async def start(self) -> Bench:
+        self.store.start()
+        self.log = self.make(self.store)
+        self.process = await self.store.write(lease.register, "web")
+        return self
+
+    async def stream(self, message: str = "hello") -> Found:
+        """A new open stream of this process, attempt 1."""
+        self.made += 1
+        claim = Claim(
+            owner=Owner("tests", "u1"),
+            stream_id=f"s{self.made}",
+            ask=Ask(asked={"message": message}),
+            model="demo",
+            provider="demo",
+            prices=PRICES,
+            prompt_tokens=3,
+            process=self.process.pk,
+        )
+        return await self.store.write(claims.claim_all, claim)
+
+    async def append(self, stream: Found, *events: Event, attempt: int = 1, settle: Any = None) -> Outcome:
+        """Append to the log."""
+        return await self.log.append(Append(stream.key, attempt, events, settle))
+
+    async def frames(self, stream: Found, after: int = -1) -> bytes:
+        """All frames after an event, page by page."""
+        taken = b""
+        while page := await self.log.read(stream.key, after):
+            taken += page.frames
+            after = page.last_event_id
+        return taken
+
+    async def other(self) -> Bench:
+        """The same log as another process sees it."""
+        return await Bench(self.make).start()
+
+    async def stop(self) -> None:
+        await self.store.stop_writing()
+        await self.store.close()
+
+
+Scenario = Callable[[Bench], Awaitable[None]]
+
+
+@pytest.fixture(params=BACKENDS)
+def run(
+    request: pytest.FixtureRequest, database_url: str, django_db_blocker: pytest.FixtureRequest
+) -> Iterator[Callable[[Scenario], None]]:
+    """Run a scenario with a bench of its own."""
+
+    async def with_bench(scenario: Scenario) -> None:
+        bench = await Bench(BACKENDS[request.param]).start()
+        try:
+            with bench.log.run():
+                await scenario(bench)
+        finally:
+            await bench.stop()
+
+    with django_db_blocker.unblock(), connected_to(database_url):  # type: ignore[attr-defined]
+        yield lambda scenario: asyncio.run(with_bench(scenario))
+
+
+def chunk(event_id: int, content: str = "x", tokens: int = 1) -> Event:
+    """A ``message_chunk`` event."""
+    data = f'{{"content":"{content}","tokens":{tokens},"cost_usd":6e-07}}'
+    return Event(event_id, EventType.MESSAGE_CHUNK, data, elapsed_ms=event_id)
+
+
+def done(event_id: int) -> Event:
+    """A ``done`` event."""
+    return Event(event_id, EventType.DONE, '{"finish_reason":"stop"}', elapsed_ms=event_id)

@@ -1,0 +1,1 @@
+"""Faults made on purpose, over real sockets, against real server processes."""

@@ -1,0 +1,59 @@
+"""Fixtures of the fault tests: servers without quotas, a scripted upstream, readers in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests import databases
+from tests.faults.wire import Crowd
+from tests.servers import Server
+from tests.upstream import Upstream
+
+Serve = Callable[..., Server]
+NewDatabase = Callable[[str], str]
+
+NO_LIMITS = {
+    "STREAM_QUOTA_MESSAGES_PER_HOUR": "1000000",
+    "STREAM_MAX_CONCURRENT_PER_USER": "1000000",
+    "STREAM_MAX_CONNECTIONS_PER_USER": "1000000",
+}
+MODEL = "gpt-4o-mini"
+"""A model that the upstream serves and that has a price."""
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A scripted provider; ``serve`` points the servers of the test at it."""
+    with Upstream() as started:
+        yield started
+
+
+@pytest.fixture
+def serve(serve: Serve, upstream: Upstream) -> Serve:
+    """As ``tests.conftest.serve``, with no quotas and with the scripted upstream as OpenAI."""
+    provider = {"OPENAI_API_KEY": "sk-tests", "OPENAI_BASE_URL": upstream.url, "STREAM_DEFAULT_MODEL": "demo"}
+
+    def start(database_url: str, **options: str) -> Server:
+        return serve(database_url, **{**NO_LIMITS, **provider, **options})
+
+    return start
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest) -> NewDatabase:
+    """Make a database of a kind: ``new_database("sqlite")``."""
+
+    def make(kind: str) -> str:
+        maker: databases.SQLite | databases.PostgreSQL = request.getfixturevalue(kind)
+        return maker.new()
+
+    return make
+
+
+@pytest.fixture
+def crowd() -> Iterator[Crowd]:
+    """Readers in the background."""
+    with Crowd() as started:
+        yield started

@@ -1,0 +1,84 @@
+"""The layers: imports go down only, and there are no cycles."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# From the bottom up; a module may import those of its own layer and of the layers before it.
+LAYERS = (
+    {"conf", "errors", "version", "logs"},
+    {"events", "pricing"},
+    {"sse", "state", "endings", "params"},
+    {"providers.base", "eventlog.base", "providers.decoder", "providers.http", "providers.catalogue"},
+    {"providers.demo_pages", "providers.demo", "providers.openai", "providers.registry", "eventlog.tails", "models"},
+    {"store", "lease", "ledger", "pricelist", "claims", "snapshots", "context", "eventlog.database"},
+    {"producer", "reader", "sweeper", "journal"},
+    {"engine"},
+    {"identity", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
+    {"views", "api", "probes", "admin", "application"},
+    {"urls", "asgi"},
+)
+
+
+def _modules(package: str) -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT / package).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+        if not name.startswith("migrations") and "management" not in name:
+            found[name] = ast.parse(path.read_text())
+    return found
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            names.add(node.module)
+    return names
+
+
+def _own(imports: set[str], known: set[str]) -> set[str]:
+    inside = {name.removeprefix("streaming.") for name in imports if name.startswith("streaming.")}
+    return inside & known
+
+
+def test_every_module_has_its_layer() -> None:
+    placed = set().union(*LAYERS)
+    assert {name for name in _modules("streaming") if name not in {"", "providers", "eventlog"}} == placed
+
+
+def test_imports_go_down_only() -> None:
+    rank = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    modules = _modules("streaming")
+    upward = [
+        f"{name} imports {imported}"
+        for name, tree in modules.items()
+        for imported in _own(_imports(tree), set(rank))
+        if rank.get(name, 99) < rank[imported]
+    ]
+    assert upward == []
+
+
+def test_there_are_no_cycles() -> None:
+    modules = _modules("streaming")
+    graph = {name: _own(_imports(tree), set(modules)) - {name} for name, tree in modules.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def test_streaming_is_reusable_and_knows_nothing_of_the_rest() -> None:
+    for name, tree in _modules("streaming").items():
+        outside = {imported.split(".")[0] for imported in _imports(tree)} & {"magic", "config", "tests"}
+        assert outside == set(), name
+
+
+def test_one_module_speaks_http_to_providers() -> None:
+    clients = {"httpx", "requests", "urllib3", "aiohttp", "http.client", "urllib.request"}
+    users = {name for name, tree in _modules("streaming").items() if _imports(tree) & clients}
+    assert users == {"providers.http"}
