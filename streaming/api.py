@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
-from ninja import NinjaAPI, Query, Schema
+from ninja import NinjaAPI, Schema
 from ninja.errors import ValidationError
 from pydantic import Field
 
@@ -156,11 +156,11 @@ async def models(request: HttpRequest) -> dict[str, Any]:
 @api.get("/v1/streams", response=StreamPage, summary="One's own streams, newest first")
 async def list_streams(
     request: HttpRequest,
-    user_id: Query[Identifier] = None,
-    conversation_id: Query[Identifier] = None,
-    q: Query[Annotated[str, Field(max_length=200)]] = "",
-    limit: Query[Annotated[int, Field(ge=1, le=100)]] = 20,
-    before: Query[Identifier] = None,
+    user_id: Identifier = None,
+    conversation_id: Identifier = None,
+    q: Annotated[str, Field(max_length=200)] = "",
+    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    before: Identifier = None,
 ) -> dict[str, Any]:
     """``q`` searches the messages; ``before`` is the ``next`` of the page before."""
     owner, engine = await _owner(request, user_id)
@@ -174,7 +174,7 @@ async def list_streams(
 
 
 @api.get("/v1/streams/{stream_id}", response=Snapshot, summary="What is true of a stream now")
-async def get_stream(request: HttpRequest, stream_id: str, user_id: Query[Identifier] = None) -> dict[str, Any]:
+async def get_stream(request: HttpRequest, stream_id: str, user_id: Identifier = None) -> dict[str, Any]:
     """The snapshot of one of one's own streams; of a pruned one, what is kept."""
     owner, engine = await _owner(request, user_id)
     found = await engine.store.read(snapshot, owner, stream_id) if IDENTIFIER.fullmatch(stream_id) else None

@@ -30,6 +30,7 @@ class Ending:
         return "cancelled" if self.finish_reason == FinishReason.CANCELLED else "done"
 
 
+CANCELLED = Ending(finish_reason=FinishReason.CANCELLED)
 INTERRUPTED = Ending(
     error_type=ErrorType.INTERRUPTED,
     error="The server was interrupted while it was writing this answer. You can ask again.",

@@ -11,14 +11,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from streaming import claims, lease
+from streaming import cancels, claims, lease
 from streaming.claims import Claim, Found, Owner
 from streaming.conf import settings
 from streaming.context import turns_to
-from streaming.endings import FAILED, INTERRUPTED
-from streaming.errors import AheadOfLog, Conflict, StreamNotFound, StreamPruned, Unavailable
+from streaming.endings import CANCELLED, FAILED, INTERRUPTED
+from streaming.errors import AheadOfLog, Conflict, LogGone, StreamNotFound, StreamPruned, Unavailable
 from streaming.eventlog.base import EventLog
 from streaming.journal import log_start, log_terminal, names
 from streaming.models import Stream
@@ -41,6 +42,9 @@ RETRY_SECONDS = 5
 
 CLOSE_SECONDS = 5
 """How long a stopping process tries to write what is left to write."""
+
+CANCEL_SECONDS = 0.25
+"""How often a process looks whether one of its streams was cancelled elsewhere."""
 
 POLL_SECONDS = 0.05
 """How often a stopping process looks whether it is done."""
@@ -78,8 +82,8 @@ class Engine:
         self.process = (await self.store.write(lease.register, "web")).pk
         self._running.enter_context(self.log.run())
         sweeper = Sweeper(self.store, self.log, self.process, self._live.keys, lambda: self.draining)
-        task = self._spawn(sweeper.run())
-        self._running.callback(task.cancel)
+        for work in (sweeper.run(), self._watch_cancels()):
+            self._running.callback(self._spawn(work).cancel)
         logger.info("process started", extra={"event": "process_started", "process_key": self.process})
 
     @property
@@ -103,6 +107,26 @@ class Engine:
         if not found.created:
             _check_attach(found, ask)
         return Opened(found, id_made_here=ask.stream_id is None)
+
+    async def cancel(self, owner: Owner, stream_id: str) -> bool:
+        """End a stream with ``done``, ``cancelled``, whichever process produces it; a closed one stays as it is.
+
+        Answers whether it is closed, for which it waits up to ``CLOSE_SECONDS``. Raises StreamNotFound.
+        """
+        found = await self.store.read(claims.find, owner, stream_id)
+        if found is None:
+            raise StreamNotFound
+        if not found.closed:
+            await self.store.write(cancels.request_all, found.key)
+            self._stop(found.key)
+        with self.log.follow(found.key) as follower, suppress(TimeoutError, LogGone):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while not found.closed:
+                    # Does nothing as long as the producer lives.
+                    await self.log.close(found.key, CANCELLED)
+                    await follower.wait(found.last_event_id, CANCEL_SECONDS)
+                    found = await self.store.read(claims.find, owner, stream_id) or found
+        return found.closed
 
     def read(self, found: Found, after: int, opening: bytes) -> Reader:
         """Follow a stream after an event id. The caller closes the reader."""
@@ -218,6 +242,22 @@ class Engine:
         finally:
             del self._live[key]
             log_terminal(producer, request_id)
+
+    async def _watch_cancels(self) -> None:
+        """Stop the streams of this process that were cancelled on another."""
+        while True:
+            await asyncio.sleep(CANCEL_SECONDS)
+            if not self._live:
+                continue
+            try:
+                for key in await self.store.read(cancels.find_requested, self.process):
+                    self._stop(key)
+            except DatabaseError as error:
+                logger.warning("cannot look for cancelled streams", extra={"error": type(error).__name__})
+
+    def _stop(self, key: int) -> None:
+        if (producer := self._live.get(key)) is not None:
+            producer.stop(CANCELLED)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task of its own: with no request's context, and held, so that it is not collected."""

@@ -12,6 +12,19 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _KEPT_BACK = frozenset({"request", "server_time"})
 
 
+def hide_queries() -> None:
+    """Keep query strings, which may hold prompts, out of uvicorn's access log."""
+    logging.getLogger("uvicorn.access").addFilter(_without_query)
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Of uvicorn's ``(client, method, path with query, version, status)`` the path loses its query."""
+    if isinstance(record.args, tuple) and len(record.args) == 5:
+        client, method, path, *rest = record.args
+        record.args = (client, method, str(path).partition("?")[0], *rest)
+    return True
+
+
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON.
 

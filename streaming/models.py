@@ -109,6 +109,11 @@ class Stream(models.Model):
                 name="stream_by_conversation",
                 condition=Q(conversation_id__isnull=False),
             ),
+            models.Index(
+                fields=["cancel_requested_at"],
+                name="stream_to_cancel",
+                condition=Q(cancel_requested_at__isnull=False, finished_at__isnull=True),
+            ),
         )
 
     def __str__(self) -> str:

@@ -144,20 +144,16 @@ class Store:
         while True:
             try:
                 return _transaction(batch)
-            except (OperationalError, InterfaceError) as error:
+            except Exception as error:
+                if not _out_of_reach(error):
+                    if len(batch) == 1:
+                        return [error]
+                    return [outcome for job in batch for outcome in self._commit([job])]
                 logger.warning("database out of reach, trying again", extra={"error": type(error).__name__})
                 connection.close()
                 if self._stopping.wait(retry):
                     return [StoreClosed()] * len(batch)
                 retry = min(2 * retry, LAST_RETRY_SECONDS)
-            except Exception as error:
-                if isinstance(error, DatabaseError) and not connection.is_usable():
-                    # The database has ended the connection and says why, with an error of any class.
-                    connection.close()
-                    continue
-                if len(batch) == 1:
-                    return [error]
-                return [outcome for job in batch for outcome in self._commit([job])]
             finally:
                 _drop_broken_connection()
 
@@ -173,6 +169,13 @@ def _transaction(batch: Iterable[_Job]) -> list[Any]:
             results = work([job.item for job in jobs])
             outcomes.update((id(job), result) for job, result in zip(jobs, results, strict=True))
     return [outcomes[id(job)] for job in batch]
+
+
+def _out_of_reach(error: Exception) -> bool:
+    """Whether the database cannot be reached; one that ends a connection may say so with an error of any class."""
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return True
+    return isinstance(error, DatabaseError) and not connection.is_usable()
 
 
 def _limit_transactions() -> None:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from django.db.models import Q
 
 from streaming.conf import settings
-from streaming.endings import INTERRUPTED, Ending
+from streaming.endings import CANCELLED, INTERRUPTED
 from streaming.eventlog.base import EventLog
-from streaming.events import FinishReason
 from streaming.lease import RENEWALS_PER_LEASE, Renewal, is_dead, renew, store_clock
 from streaming.models import Process, StreamHead
 from streaming.store import Store, StoreClosed
@@ -22,8 +21,6 @@ logger = logging.getLogger("streaming.sweeper")
 
 GRACE_SECONDS = 2
 """After an outage of the store everyone's lease looks dead for a moment; so long others are left alone."""
-
-CANCELLED = Ending(finish_reason=FinishReason.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)

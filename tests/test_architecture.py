@@ -15,7 +15,7 @@ LAYERS = (
     {"sse", "state", "endings", "params"},
     {"providers.base", "eventlog.base", "providers.decoder", "providers.http", "providers.catalogue"},
     {"providers.demo_pages", "providers.demo", "providers.openai", "providers.registry", "eventlog.tails", "models"},
-    {"store", "lease", "ledger", "pricelist", "claims", "snapshots", "context", "eventlog.database"},
+    {"store", "lease", "ledger", "pricelist", "claims", "cancels", "snapshots", "context", "eventlog.database"},
     {"producer", "reader", "sweeper", "journal"},
     {"engine"},
     {"identity", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},

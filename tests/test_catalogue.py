@@ -76,7 +76,8 @@ def test_which_names_are_a_providers() -> None:
 
 def test_reading_prices_starts_no_refresh() -> None:
     code = (
-        "import sys, threading; from datetime import datetime; from streaming.providers.catalogue import catalogue_prices;"
+        "import sys, threading; from datetime import datetime;"
+        "from streaming.providers.catalogue import catalogue_prices;"
         "catalogue_prices('openai', 'gpt-4o', datetime.max);"
         "sys.exit(threading.active_count() != 1)"
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streaming.events import Event, EventType, encode
 from streaming.sse import format_sse_event, frame, parse_cursor
-from tests.frames import Parser
+from tests.frames import Frame, Parser
 
 
 def test_a_frame_has_exactly_the_lines_of_the_protocol() -> None:
@@ -28,7 +28,8 @@ def test_what_would_end_a_line_early_is_refused(bad: str) -> None:
 @given(st.lists(st.text(st.characters()), max_size=8), st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_any_text_comes_through_any_split_of_the_bytes(contents: list[str], cuts: list[int]) -> None:
     events = [Event(n, EventType.MESSAGE_CHUNK, encode({"content": text})) for n, text in enumerate(contents)]
-    wire, parser, parsed = b"".join(map(frame, events)), Parser(), []
+    wire, parser = b"".join(map(frame, events)), Parser()
+    parsed: list[Frame] = []
     position, turn = 0, 0
     while position < len(wire):
         parsed += parser.feed(wire[position : position + cuts[turn % len(cuts)]])

@@ -91,7 +91,8 @@ class EventLog(ABC):
         """Close a stream at whatever its end is, and return the terminal event, whoever wrote it.
 
         For two callers only: the producer that cannot append any more, which names its ``attempt``, and
-        anyone where the producer's process is dead. In any other case nothing is done; answers None.
+        anyone where the producer's process is dead. In any other case, and while somebody else is writing
+        the stream's end, nothing is done; answers None.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +16,7 @@ Serve = Callable[..., Server]
 NewDatabase = Callable[[str], str]
 
 NO_LIMITS = {
+    "DEMO_TOKENS_PER_SECOND": "2000",
     "STREAM_QUOTA_MESSAGES_PER_HOUR": "1000000",
     "STREAM_MAX_CONCURRENT_PER_USER": "1000000",
     "STREAM_MAX_CONNECTIONS_PER_USER": "1000000",
@@ -39,6 +41,22 @@ def serve(serve: Serve, upstream: Upstream) -> Serve:
         return serve(database_url, **{**NO_LIMITS, **provider, **options})
 
     return start
+
+
+@pytest.fixture(scope="module")
+def shared(sqlite: databases.SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with the demo provider, for the tests of a module that do it no harm."""
+    server = Server(sqlite.new(), tmp_path_factory.mktemp("shared"), STREAM_HEARTBEAT_SECONDS="0.2", **NO_LIMITS)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def stream_id(request: pytest.FixtureRequest) -> str:
+    """A stream's name of the test's own."""
+    return re.sub("[^a-z0-9]+", "-", request.node.name.lower())[-100:]
 
 
 @pytest.fixture

@@ -67,7 +67,8 @@ class Records:
     def cost(self, stream_id: str) -> Cost:
         """The ledger's one row of a stream."""
         [row] = self.rows(
-            "SELECT c.* FROM streaming_costrecord c JOIN streaming_stream s ON s.id = c.stream_id WHERE s.stream_id = ?",
+            "SELECT c.* FROM streaming_costrecord c JOIN streaming_stream s ON s.id = c.stream_id"
+            " WHERE s.stream_id = ?",
             stream_id,
         )
         names = (name for name in Cost.__dataclass_fields__ if name != "settled")
@@ -76,7 +77,8 @@ class Records:
     def head(self, stream_id: str) -> dict[str, Any]:
         """A stream's head."""
         [row] = self.rows(
-            "SELECT h.* FROM streaming_streamhead h JOIN streaming_stream s ON s.id = h.stream_id WHERE s.stream_id = ?",
+            "SELECT h.* FROM streaming_streamhead h JOIN streaming_stream s ON s.id = h.stream_id"
+            " WHERE s.stream_id = ?",
             stream_id,
         )
         return row

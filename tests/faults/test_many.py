@@ -96,9 +96,7 @@ def test_hundreds_of_open_streams_cost_neither_threads_nor_database_connections(
 
     for number in range(50):
         server.begin(f"busy-{number}", "/count 10000 4", f"u{number}")
-    busy = [
-        crowd.read(server.url, stream_id=f"busy-{number % 6}", user_id=f"u{number % 6}") for number in range(300)
-    ]
+    busy = [crowd.read(server.url, stream_id=f"busy-{number % 6}", user_id=f"u{number % 6}") for number in range(300)]
     for count in (1, 5, 10):
         crowd.wait_for_frames(count, *busy, timeout=60)
         assert server.threads() <= MOST_THREADS

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -144,7 +144,7 @@ async def tape_one(
     frames: int | None = None,
     method: str = "GET",
 ) -> None:
-    """Fill a tape from one request; leaves after ``frames`` frames. POST sends the parameters as JSON, and asks for it."""
+    """Fill a tape from one request; leaves after ``frames`` frames. POST sends and wants JSON."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -215,7 +215,7 @@ async def _read_head(tape: Tape, reader: asyncio.StreamReader) -> None:
     tape.status = int(head[0].split(" ")[1])
 
 
-async def _body(tape: Tape, reader: asyncio.StreamReader):  # type: ignore[no-untyped-def]  # an async generator of bytes
+async def _body(tape: Tape, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     if tape.headers.get("transfer-encoding", "").lower() == "chunked":
         while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
             yield (await reader.readexactly(size + 2))[:-2]

@@ -1,0 +1,21 @@
+"""Cancel: an intent on a stream, which the process that produces it finds and acts on. Synchronous."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from streaming.models import Stream
+
+
+def request_all(streams: list[int]) -> list[None]:
+    """Note that streams are to end; a stream that is closed, or asked already, stays as it is."""
+    Stream.objects.filter(pk__in=streams, finished_at__isnull=True, cancel_requested_at__isnull=True).update(
+        cancel_requested_at=timezone.now()
+    )
+    return [None] * len(streams)
+
+
+def find_requested(process: int) -> list[int]:
+    """The open streams of a process that are to end."""
+    asked = Stream.objects.filter(cancel_requested_at__isnull=False, finished_at__isnull=True)
+    return list(asked.filter(head__process=process).values_list("pk", flat=True))

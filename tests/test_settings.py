@@ -1,0 +1,113 @@
+"""Settings: ``.env.example`` names all of them, and what a first start writes."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+import pytest
+
+from config import first_run
+from streaming.conf import DEFAULTS
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+NOT_IN_SETTINGS = {"REVISION"}
+"""Read from the environment elsewhere."""
+COMPUTED = {"DATABASE_URL"}
+"""Settings whose default depends on where the project lies."""
+
+
+def project_settings() -> dict[str, tuple[str, Any]]:
+    """``env.<type>(name, default=…)`` in the project's settings: type and default by name."""
+    found = {}
+    for call in ast.walk(ast.parse((ROOT / "config" / "settings.py").read_text())):
+        match call:
+            case ast.Call(
+                ast.Attribute(ast.Name("env"), kind), [ast.Constant(str(name))], [ast.keyword("default", value)]
+            ):
+                found[name] = (kind, None if name in COMPUTED else ast.literal_eval(value))
+    return found
+
+
+APP_SETTINGS = {name: value for name, value in DEFAULTS.items() if isinstance(value, (bool, int, float, str))}
+
+
+def test_the_example_names_every_setting_and_nothing_else() -> None:
+    assert set(EXAMPLE) == set(project_settings()) | set(APP_SETTINGS) | NOT_IN_SETTINGS
+
+
+def test_the_example_tells_the_defaults() -> None:
+    example = environ.Env()
+    example.ENVIRON = EXAMPLE
+    for name, default in APP_SETTINGS.items():
+        assert example.get_value(name, cast=type(default)) == default, name
+    for name, (kind, default) in project_settings().items():
+        if name not in COMPUTED:
+            assert getattr(example, kind)(name) == default, name
+
+
+@pytest.mark.parametrize(("environment", "model"), [({}, "in-the-file"), ({"STREAM_DEFAULT_MODEL": "mine"}, "mine")])
+def test_the_environment_wins_over_the_env_file(environment: dict[str, str], model: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / ".env").write_text("STREAM_DEFAULT_MODEL=in-the-file\n")
+    told = subprocess.run(
+        [sys.executable, "-c", "from django.conf import settings; print(settings.STREAM_DEFAULT_MODEL)"],
+        cwd=tmp_path,
+        env={"DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == model
+
+
+def test_a_first_run_writes_local_settings_that_only_the_owner_can_read(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    assert first_run.write_env(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    written = dict(re.findall(r"^([A-Z_]+)=(.*)$", path.read_text(), re.MULTILINE))
+    assert len(written["SECRET_KEY"]) >= 50
+    assert written["STREAM_OPEN_ACCESS"] == "1"
+    assert set(written) <= set(EXAMPLE)
+    assert os.listdir(tmp_path) == [".env"]
+
+
+def test_a_first_run_leaves_settings_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("SECRET_KEY=mine\n")
+    assert not first_run.write_env(path)
+    assert path.read_text() == "SECRET_KEY=mine\n"
+    assert os.listdir(tmp_path) == [".env"]
+
+
+def test_two_first_runs_write_different_keys(tmp_path: Path) -> None:
+    texts = []
+    for name in ("one", "two"):
+        first_run.write_env(tmp_path / name)
+        texts.append((tmp_path / name).read_text())
+    assert texts[0] != texts[1]
+
+
+def test_a_port_that_is_taken_is_refused_with_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ValueError, match="cannot be used: Address already in use"):
+            first_run.check_port(str(taken.getsockname()[1]))
+
+
+@pytest.mark.parametrize("port", ["", "0", "65536", "http", "-1", "8000 "])
+def test_what_is_no_port_is_refused(port: str) -> None:
+    with pytest.raises(ValueError, match="from 1 to 65535"):
+        first_run.check_port(port)
