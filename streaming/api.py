@@ -64,7 +64,7 @@ api = API(
     title="Magic",
     version=VERSION,
     description="Durable, resumable streams of LLM answers. `/api/v1/stream` is described in docs/PROTOCOL.md.",
-    urls_namespace="streaming-api",
+    urls_namespace="streaming:api",
 )
 
 Identifier = Annotated[str | None, Field(pattern=f"^{IDENTIFIER.pattern}$")]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -76,16 +74,12 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await asyncio.create_task(_started(), context=contextvars.Context())
+            lifecycle.start_in_background()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await lifecycle.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
-
-
-async def _started() -> None:
-    await lifecycle.running()
 
 
 async def _bounded(handler: ASGIHandler, scope: Scope, receive: Receive, send: Send) -> None:

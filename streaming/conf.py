@@ -20,34 +20,34 @@ class StreamSettings:
     STREAM_DEFAULT_MODEL: str = ""
     """The model of a start that names none; empty: the first configured provider's, else ``demo``."""
 
-    STREAM_HEARTBEAT_SECONDS: float = 10
+    STREAM_HEARTBEAT_SECONDS: float = 10.0
     """A live stream without another event for so long gets a heartbeat event."""
 
-    STREAM_LEASE_SECONDS: float = 12
+    STREAM_LEASE_SECONDS: float = 12.0
     """A producer process that has not renewed its lease for so long is dead."""
 
-    STREAM_SWEEP_SECONDS: float = 1
+    STREAM_SWEEP_SECONDS: float = 1.0
     """How often each process looks for streams whose producer is dead."""
 
-    STREAM_MAX_SECONDS: float = 600
+    STREAM_MAX_SECONDS: float = 600.0
     """A stream's own time limit; beyond it the stream ends with ``error``, type ``timeout``."""
 
     STREAM_MAX_BYTES: int = 4 * 1024 * 1024
     """UTF-8 bytes of answer after which a stream ends with ``done``, reason ``length``."""
 
-    STREAM_PROVIDER_CONNECT_SECONDS: float = 5
+    STREAM_PROVIDER_CONNECT_SECONDS: float = 5.0
     """Time to connect to a provider."""
 
-    STREAM_PROVIDER_TIMEOUT_SECONDS: float = 60
+    STREAM_PROVIDER_TIMEOUT_SECONDS: float = 60.0
     """Time without a byte from a provider."""
 
-    STREAM_CONNECTION_SECONDS: float = 300
+    STREAM_CONNECTION_SECONDS: float = 300.0
     """A reader's connection is closed cleanly after so long; the client resumes."""
 
     STREAM_CONNECTION_BYTES: int = 1024 * 1024
     """A reader's connection is closed cleanly after so many bytes; the client resumes."""
 
-    STREAM_DRAIN_SECONDS: float = 25
+    STREAM_DRAIN_SECONDS: float = 25.0
     """How long SIGTERM lets live streams finish."""
 
     STREAM_MAX_MESSAGE_CHARS: int = 32_000
@@ -65,7 +65,7 @@ class StreamSettings:
     )
     """Dotted paths of the providers, in the order in which the default model is chosen."""
 
-    DEMO_TOKENS_PER_SECOND: float = 40
+    DEMO_TOKENS_PER_SECOND: float = 40.0
     """The speed of the ``demo`` provider."""
 
     OPENAI_API_KEY: str = ""

@@ -154,9 +154,10 @@ class Engine:
         Streams that are still live are left to other processes.
         """
         self._running.close()
-        with suppress(TimeoutError, StoreClosed):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.store.write(lease.release, self.process)
+        if self.process:
+            with suppress(TimeoutError, StoreClosed):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self.store.write(lease.release, self.process)
         await self.store.stop_writing()
 
     async def stop(self) -> None:

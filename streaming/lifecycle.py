@@ -7,11 +7,13 @@ is used; under daphne, Twisted's ``callWhenRunning``; anywhere else the first re
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -26,13 +28,14 @@ logger = logging.getLogger("streaming.lifecycle")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _engines: dict[asyncio.AbstractEventLoop, asyncio.Task[Engine]] = {}
+_starting: set[asyncio.Task[Engine]] = set()
 
 
 async def running() -> Engine:
     """The engine of this event loop, started where it is not yet."""
     loop = asyncio.get_running_loop()
     if loop not in _engines or (_engines[loop].done() and _engines[loop].exception() is not None):
-        _engines[loop] = loop.create_task(_start())
+        _engines[loop] = loop.create_task(_start(), context=contextvars.Context())
     return await asyncio.shield(_engines[loop])
 
 
@@ -43,11 +46,21 @@ def current() -> Engine | None:
 
 
 async def stop() -> None:
-    """Stop this event loop's engine. Idempotent."""
-    engine = current()
-    if engine is not None:
-        del _engines[asyncio.get_running_loop()]
-        await engine.stop()
+    """Stop this event loop's engine, also one that is still waiting for the database. Idempotent."""
+    task = _engines.pop(asyncio.get_running_loop(), None)
+    if task is None:
+        return
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await (await task).stop()
+
+
+def start_in_background() -> None:
+    """Start the engine of the running loop; the server does not wait for it, nor for the database."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(running(), context=contextvars.Context())
+    _starting.add(task)
+    task.add_done_callback(_report)
 
 
 def start_under_daphne() -> None:
@@ -57,7 +70,7 @@ def start_under_daphne() -> None:
     from twisted.internet import reactor
 
     # callLater, because the reactor calls what waits for "running" before its asyncio loop turns.
-    reactor.callWhenRunning(reactor.callLater, 0, _start_in_background)
+    reactor.callWhenRunning(reactor.callLater, 0, start_in_background)
 
 
 def refuse_unsafe_settings() -> None:
@@ -67,25 +80,21 @@ def refuse_unsafe_settings() -> None:
         raise ImproperlyConfigured("\n".join(f"{error.id}: {error.msg}" for error in errors))
 
 
-def _start_in_background() -> None:
-    loop = asyncio.get_running_loop()
-    loop.create_task(running()).add_done_callback(_report)
-
-
 def _report(task: asyncio.Task[Engine]) -> None:
+    _starting.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("the engine did not start", exc_info=error)
 
 
 async def _start() -> Engine:
     engine = Engine()
+    if threading.current_thread() is threading.main_thread():
+        _drain.watch(engine, asyncio.get_running_loop())
     try:
         await engine.start()
     except BaseException:
         await engine.stop()
         raise
-    if threading.current_thread() is threading.main_thread():
-        _Drain(engine, asyncio.get_running_loop()).install()
     return engine
 
 
@@ -95,31 +104,36 @@ class _Drain:
     SIGINT, Ctrl-C, does not wait for live streams, and neither does a second signal.
     """
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        self._engine = engine
-        self._loop = loop
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._hurry = asyncio.Event()
         self._previous: dict[int, Any] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def install(self) -> None:
+    def watch(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after this engine from now on; the handlers are set the first time."""
+        self._engine, self._loop = engine, loop
         for number in SIGNALS:
-            self._previous[number] = signal.getsignal(number)
-            signal.signal(number, self._handle)
+            if number not in self._previous:
+                self._previous[number] = signal.getsignal(number)
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._begin, number)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin, self._loop, number)
 
-    def _begin(self, number: int) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
         if self._task is not None or number == signal.SIGINT:
             self._hurry.set()
         if self._task is None:
-            self._task = self._loop.create_task(self._run(number))
+            self._task = loop.create_task(self._run(number))
 
     async def _run(self, number: int) -> None:
         try:
-            await self._engine.drain(settings.STREAM_DRAIN_SECONDS, self._hurry)
-            await self._engine.stop_writing()
+            if self._engine is not None:
+                await self._engine.drain(settings.STREAM_DRAIN_SECONDS, self._hurry)
+                await self._engine.stop_writing()
         except Exception:
             logger.exception("draining failed")
         finally:
@@ -129,3 +143,6 @@ class _Drain:
         for each, handler in self._previous.items():
             signal.signal(each, handler)
         os.kill(os.getpid(), number)
+
+
+_drain = _Drain()

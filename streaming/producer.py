@@ -104,7 +104,9 @@ class Producer:
         except ProviderError as error:
             logger.warning("provider failed", extra={**self._names(), "error": str(error)})
             return Ending(error_type=error.error_type, error=error.message, retryable=error.retryable)
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # also SystemExit, which would end the process and all its streams
             if limit.expired():
                 return TIMED_OUT
             logger.exception("producer failed", extra={**self._names(), "error": type(error).__name__})
@@ -124,9 +126,11 @@ class Producer:
             self._finish = piece.reason if piece.reason in FINISH_REASONS else FinishReason.STOP
 
     def _ending(self, source: asyncio.Task[Ending]) -> Ending:
+        ending = INTERRUPTED
         if source.done() and not source.cancelled() and source.exception() is None:
-            return source.result()
-        return self._asked or INTERRUPTED
+            ending = source.result()
+        # A provider that is stopped may fail by it.
+        return self._asked or ending if ending in (FAILED, INTERRUPTED) else ending
 
     def _conclude(self, ending: Ending) -> None:
         """Add the terminal event. Without the provider's final usage the cost is that of our own counts."""

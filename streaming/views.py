@@ -39,7 +39,7 @@ logger = logging.getLogger("streaming.views")
 
 View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
-START_SECONDS = 5
+START_SECONDS = 3
 """How long a request waits for the engine to start, which needs the database."""
 
 

@@ -69,7 +69,9 @@ class Tail:
 
     def reach(self, end: int, *, closed: bool) -> None:
         """The log is known to be committed up to ``end``."""
-        if end > self.end or closed > self.closed:
+        if closed and end < self.end:
+            self.lose()
+        elif end > self.end or closed > self.closed:
             self.end = max(end, self.end)
             self.closed = self.closed or closed
             self.wake()
@@ -101,14 +103,16 @@ class Tail:
 
     async def wait(self, after: int, seconds: float) -> bool:
         """See ``Follower.wait``."""
-        if self.gone:
-            raise LogGone
-        if self.end > after + 1:
+        if self._has_more(after):
             return True
         if self._grown is None:
             self._grown = asyncio.get_running_loop().create_future()
         await asyncio.wait((self._grown,), timeout=seconds)
-        if self.gone:
+        return self._has_more(after)
+
+    def _has_more(self, after: int) -> bool:
+        # Who waits at the end of a closed log has another event in the place of its terminal one.
+        if self.gone or (self.closed and self.end <= after + 1):
             raise LogGone
         return self.end > after + 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,12 @@ COMMON = {"SECRET_KEY": f"{CANARY_KEY}-secret-key-of-the-tests", "DEMO_TOKENS_PE
 
 
 @contextmanager
-def running(folder: pytest.TempPathFactory, url: str, kind: str = "daphne", **env: str) -> Iterator[Server]:
+def running(
+    folder: pytest.TempPathFactory, url: str, kind: str = "daphne", *, ready_path: str = "/ready", **env: str
+) -> Iterator[Server]:
     """A server process; what it logs must hold neither prompts nor secrets nor tracebacks."""
-    server = Server(url, folder.mktemp("server"), kind=kind, **{**COMMON, **env})  # type: ignore[arg-type]
+    environment: dict[str, Any] = {**COMMON, **env}
+    server = Server(url, folder.mktemp("server"), kind=kind, ready_path=ready_path, **environment)
     try:
         yield server.start()
     finally:

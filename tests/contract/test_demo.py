@@ -56,7 +56,7 @@ def test_count_keeps_its_speed(anyone: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["one two three", "  leading,  double   and trailing  ", "naïve 十二 🌍 ‮rtl‬", "a\n\tb"]
+    "text", ["one two three", "  leading,  double   and trailing  ", "naïve 十二 🌍 \u202ertl\u202c", "a\n\tb"]
 )
 def test_echo_says_the_text_exactly(either: Client, text: str) -> None:
     frames = ask(either, f"/echo {text}")

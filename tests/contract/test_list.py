@@ -119,12 +119,12 @@ def test_a_conversation_is_listed_alone(anyone: Client, owner: str) -> None:
         {"q": "a" * 5000},
     ],
 )
-def test_a_bad_parameter_of_a_list_is_400(anyone: Client, owner: str, wrong: dict[str, str]) -> None:
+def test_a_bad_parameter_of_a_list_is_400(anyone: Client, owner: str, wrong: dict[str, Any]) -> None:
     assert list(anyone.get(PATH, **{"user_id": owner, **wrong}).errors) == list(wrong)
 
 
 def test_all_that_is_wrong_with_a_list_is_told_at_once(anyone: Client) -> None:
-    wrong = {"user_id": "a b", "limit": "x", "before": "a b", "conversation_id": "a b"}
+    wrong: dict[str, Any] = {"user_id": "a b", "limit": "x", "before": "a b", "conversation_id": "a b"}
     assert set(anyone.get(PATH, **wrong).errors) == set(wrong)
 
 

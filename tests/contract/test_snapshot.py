@@ -30,7 +30,7 @@ def check_totals(shown: dict[str, Any], terminal: Frame) -> None:
 
 
 def test_a_done_stream(either: Client, user: str) -> None:
-    asked = {"message": "/count 3 0", "conversation_id": fresh("c"), "temperature": 0.5}
+    asked: dict[str, Any] = {"message": "/count 3 0", "conversation_id": fresh("c"), "temperature": 0.5}
     frames = either.get(user_id=user, stream_id="s1", **asked).frames
     answer = either.snapshot("s1", user_id=user)
     shown = answer.json
@@ -72,7 +72,7 @@ def test_a_live_stream_is_pending(either: Client, user: str) -> None:
 
 def test_text_and_last_event_id_agree_while_it_is_live(either: Client, user: str) -> None:
     either.begin(user_id=user, stream_id="s1", message="/count 1200 800")
-    taken = []
+    taken: list[dict[str, Any]] = []
     while not taken or taken[-1]["finished_at"] is None:
         taken.append(either.snapshot("s1", user_id=user).json)
     frames = either.get(user_id=user, stream_id="s1").frames
@@ -98,7 +98,7 @@ def test_a_reader_that_starts_from_a_snapshot_misses_nothing(either: Client, use
 
 
 def test_a_message_comes_back_as_it_was_sent(anyone: Client, user: str) -> None:
-    message = "  /echo \t tabs, \r\n lines, 🌍, ‮right‬, \u2028 and </script> \x01\x7f  "
+    message = "  /echo \t tabs, \r\n lines, 🌍, \u202eright\u202c, \u2028 and </script> \x01\x7f  "
     anyone.post({"user_id": user, "stream_id": "s1", "message": message})
     assert anyone.snapshot("s1", user_id=user).json["message"] == message
 

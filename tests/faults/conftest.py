@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.upstream import Upstream
 Serve = Callable[..., Server]
 NewDatabase = Callable[[str], str]
 
-NO_LIMITS = {
+NO_LIMITS: dict[str, Any] = {
     "DEMO_TOKENS_PER_SECOND": "2000",
     "STREAM_QUOTA_MESSAGES_PER_HOUR": "1000000",
     "STREAM_MAX_CONCURRENT_PER_USER": "1000000",

@@ -92,11 +92,22 @@ class Records:
         )
         return int(row["n"])
 
-    def lose_events_from(self, stream_id: str, event_id: int) -> None:
+    def lose_newest(self, stream_id: str, count: int) -> None:
         """Forget the newest events, as a restored backup or a lagging replica does."""
         key = self.head(stream_id)["stream_id"]
-        self.rows("UPDATE streaming_streamhead SET next_event_id = ? WHERE stream_id = ?", event_id, key)
-        self.rows("DELETE FROM streaming_streamevent WHERE stream_id = ? AND event_id >= ?", key, event_id)
+        steps = (
+            f"UPDATE streaming_streamhead SET next_event_id = next_event_id - {count} WHERE stream_id = {key}",
+            f"DELETE FROM streaming_streamevent WHERE stream_id = {key} AND event_id >="
+            f" (SELECT next_event_id FROM streaming_streamhead WHERE stream_id = {key})",
+        )
+        if self.is_sqlite:
+            with self.sqlite() as connection:
+                for step in ("BEGIN IMMEDIATE", *steps, "COMMIT"):
+                    connection.execute(step)
+        else:
+            with psycopg.connect(self.url) as session:
+                for step in steps:
+                    session.execute(step.encode())
 
     def is_writable(self) -> bool:
         """Whether nobody holds SQLite's write lock."""

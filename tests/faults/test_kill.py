@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ PROMISED_SECONDS = 15
 pytestmark = pytest.mark.timeout(180)
 
 
-def begin_streams(server: Server) -> list[dict[str, str]]:
+def begin_streams(server: Server) -> list[dict[str, Any]]:
     """Half of them by the demo provider, half by the upstream; the parameters that attach to each."""
-    attach = []
+    attach: list[dict[str, Any]] = []
     for number in range(STREAMS):
         stream_id, user_id = f"stream-{number}", f"user-{number}"
         if number % 2:

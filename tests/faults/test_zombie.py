@@ -9,7 +9,7 @@ import time
 import psycopg
 import pytest
 
-from tests.faults.conftest import MODEL, Serve
+from tests.faults.conftest import MODEL, NewDatabase, Serve
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, replay
 from tests.servers import Server
@@ -98,11 +98,11 @@ def test_a_producer_that_is_paused_within_a_transaction_does_not_keep_others_fro
     finally:
         paused.send(signal.SIGCONT)
     assert upstream.wait_for_end(1, timeout=10).ended == "client_left"
+    assert "producer broke" not in paused.log_text()
     assert {tape.raw for tape in replay([paused.url, other.url], stream_id="s1", user_id="u1")} == {orphan.raw}
 
 
 @pytest.fixture
-def postgresql_url(new_database: object) -> str:
+def postgresql_url(new_database: NewDatabase) -> str:
     """A new PostgreSQL database."""
-    assert callable(new_database)
-    return str(new_database("postgresql"))
+    return new_database("postgresql")

@@ -1,0 +1,197 @@
+"""The database out of reach for a while, and a log whose end falls back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from tests.faults.byte_proxy import ByteProxy
+from tests.faults.conftest import MODEL, NewDatabase, Serve
+from tests.faults.records import Records
+from tests.faults.wire import Crowd, Tape, replay
+from tests.frames import text_of
+from tests.servers import Server
+from tests.upstream import Upstream
+
+COUNT = 200
+TEXT = "".join(f"{number} " for number in range(1, COUNT + 1))
+SCRIPT = json.dumps({"count": COUNT, "delay_ms": 20})
+
+
+def until(condition: Callable[[], object], timeout: float = 20) -> None:
+    """Wait for a condition that nobody announces."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def begin_with_readers(producer: Server, other: Server, crowd: Crowd) -> list[Tape]:
+    """A stream on one process, with readers on both."""
+    producer.begin("s1", SCRIPT, model=MODEL)
+    tapes = [crowd.read(server.url, stream_id="s1", user_id="u1") for server in (producer, producer, other, other)]
+    crowd.wait_for_frames(20, *tapes)
+    return tapes
+
+
+def check_whole(tapes: list[Tape], servers: list[Server]) -> None:
+    """Every reader has had the whole answer in its one connection; so has the log."""
+    for tape in tapes:
+        tape.check()
+        assert (tape.ended, tape.frames[-1].type) == ("clean", "done")
+        assert text_of(tape.frames) == TEXT
+    assert {tape.raw for tape in replay([server.url for server in servers], stream_id="s1", user_id="u1")} == {
+        tapes[0].raw
+    }
+    assert len({tape.raw for tape in tapes}) == 1
+
+
+@pytest.fixture
+def postgresql_url(new_database: NewDatabase) -> str:
+    """A new PostgreSQL database."""
+    return new_database("postgresql")
+
+
+def test_a_stream_goes_on_after_postgresql_was_out_of_reach(
+    postgresql_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
+) -> None:
+    servers = [serve(postgresql_url) for _ in range(2)]
+    records = Records(postgresql_url)
+    tapes = begin_with_readers(servers[0], servers[1], crowd)
+    records.allow_connections(False)
+    try:
+        records.terminate()
+        until(lambda: servers[0].log_text().count("database out of reach") >= 4)
+        until(lambda: "cannot look at the heads" in servers[1].log_text())
+        assert servers[0].get("/ready").status_code == 503
+        upstream.wait_for_end(1)
+        assert not any(tape.closes for tape in tapes)
+    finally:
+        records.allow_connections(True)
+    crowd.wait_for_end(*tapes)
+    check_whole(tapes, servers)
+    assert upstream.calls[0].ended == "answered"
+    assert Records(postgresql_url).cost("s1").state == "provider"
+
+
+def test_ten_cuts_of_all_postgresql_connections_lose_and_double_nothing(
+    postgresql_url: str, serve: Serve, crowd: Crowd
+) -> None:
+    servers = [serve(postgresql_url) for _ in range(2)]
+    records = Records(postgresql_url)
+    tapes = begin_with_readers(servers[0], servers[1], crowd)
+    for _ in range(10):
+        seen = len(tapes[0].frames)
+        records.terminate()
+        crowd.wait_for(lambda seen=seen: len(tapes[0].frames) > seen)  # type: ignore[misc]
+    crowd.wait_for_end(*tapes)
+    check_whole(tapes, servers)
+
+
+@pytest.mark.parametrize("statement", ["COPY streaming_streamevent", "UPDATE streaming_streamhead"])
+def test_a_connection_that_ends_in_the_middle_of_an_append_loses_nothing(
+    postgresql_url: str, serve: Serve, crowd: Crowd, statement: str
+) -> None:
+    servers = [serve(postgresql_url) for _ in range(2)]
+    records = Records(postgresql_url)
+    tapes = begin_with_readers(servers[0], servers[1], crowd)
+    with psycopg.connect(postgresql_url) as session:
+        session.execute(f"LOCK TABLE {statement.split()[1]} IN SHARE MODE".encode())
+        waiting = f"wait_event_type = 'Lock' AND query LIKE '{statement}%%'"
+        until(lambda: records.sessions(waiting))
+        records.terminate(*records.sessions(waiting))
+    crowd.wait_for_end(*tapes)
+    check_whole(tapes, servers)
+
+
+def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(
+    postgresql_url: str, serve: Serve, crowd: Crowd
+) -> None:
+    other = serve(postgresql_url)
+    address = psycopg.conninfo.conninfo_to_dict(postgresql_url)
+    with ByteProxy(int(address["port"] or 5432), scheme="postgres") as proxy:
+        through = postgresql_url.replace(f":{address['port']}/", f":{proxy.port}/")
+        assert through != postgresql_url
+        producer = serve(through)
+        tapes = begin_with_readers(producer, other, crowd)
+        for _ in range(5):
+            proxy.lose_reply_to(b"COMMIT")
+            proxy.wait_for_lost_reply()
+        crowd.wait_for_end(*tapes)
+        check_whole(tapes, [producer, other])
+        assert producer.log_text().count("database out of reach") >= 5
+
+
+def test_a_stream_goes_on_after_sqlite_was_locked_for_7_seconds(
+    sqlite_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
+) -> None:
+    servers = [serve(sqlite_url) for _ in range(2)]
+    records = Records(sqlite_url)
+    tapes = begin_with_readers(servers[0], servers[1], crowd)
+    with records.sqlite() as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        locked = time.monotonic()
+        upstream.wait_for_end(1)
+        until(lambda: "database out of reach" in servers[0].log_text())
+        assert not any(tape.closes for tape in tapes)
+        until(lambda: time.monotonic() - locked >= 7)
+        connection.execute("ROLLBACK")
+    crowd.wait_for_end(*tapes)
+    check_whole(tapes, servers)
+    assert records.cost("s1").state == "provider"
+
+
+@pytest.mark.parametrize("left", [1, 5])
+def test_a_reader_that_is_ahead_of_a_log_that_fell_back_is_disconnected_and_then_refused(
+    database_url: str, serve: Serve, crowd: Crowd, left: int
+) -> None:
+    producer, other = serve(database_url), serve(database_url)
+    producer.begin("s1", "/sleep 100")
+    producer.kill()
+    records = Records(database_url)
+    grow(records, 10)
+    tape = crowd.read(other.url, stream_id="s1", user_id="u1")
+    crowd.wait_for_frames(10, tape)
+    records.lose_newest("s1", 10 - left)
+    fell_back = time.monotonic()
+    crowd.wait_for_end(tape, timeout=10)
+    assert tape.ended_at - fell_back < 2
+    assert (tape.ended, tape.closes) == ("clean", False)
+    refused = other.get("/api/v1/stream", stream_id="s1", user_id="u1", last_event_id=tape.last_event_id)
+    assert (refused.status_code, refused.json()["error_type"]) == (409, "ahead_of_log")
+    assert refused.json()["latest_event_id"] == left - 1
+
+
+@pytest.mark.parametrize(("per_second", "lost"), [(1, 2), (40, 30)])
+def test_readers_of_a_live_stream_whose_log_fell_back_are_disconnected_on_every_process(
+    database_url: str, serve: Serve, crowd: Crowd, per_second: int, lost: int
+) -> None:
+    """With 40 a second the producer notices first, and closes the log behind its readers' places."""
+    servers = [serve(database_url) for _ in range(2)]
+    servers[0].begin("s1", f"/count 400 {per_second}")
+    tapes = [crowd.read(server.url, stream_id="s1", user_id="u1") for server in servers]
+    crowd.wait_for_frames(lost + 2, *tapes)
+    Records(database_url).lose_newest("s1", lost)
+    fell_back = time.monotonic()
+    crowd.wait_for_end(*tapes, timeout=10)
+    assert max(tape.ended_at for tape in tapes) - fell_back < 2
+    assert {(tape.ended, tape.closes) for tape in tapes} == {("clean", False)}
+    [whole] = replay([servers[1].url], stream_id="s1", user_id="u1")
+    assert whole.frames[-1].data["error_type"] == "internal"
+    assert whole.frames[-1].event_id <= tapes[0].last_event_id
+
+
+def grow(records: Records, count: int) -> None:
+    """Append events to ``s1`` past the service."""
+    key = records.head("s1")["stream_id"]
+    data = json.dumps({"content": "x", "tokens": 1, "cost_usd": 0}, separators=(",", ":"))
+    for event_id in range(records.head("s1")["next_event_id"], count):
+        records.rows(
+            "INSERT INTO streaming_streamevent (stream_id, event_id, type, data, elapsed_ms) VALUES (?, ?, 1, ?, 0)",
+            *(key, event_id, data),
+        )
+    records.rows("UPDATE streaming_streamhead SET next_event_id = ? WHERE stream_id = ?", count, key)
