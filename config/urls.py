@@ -6,6 +6,8 @@ from django.views.generic import RedirectView
 
 from streaming import probes
 
+handler400 = "config.errors.bad_request"
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/magic")),
     path("", include("magic.urls")),

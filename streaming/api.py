@@ -15,11 +15,12 @@ from ninja.errors import ValidationError
 from pydantic import Field
 
 from streaming import identity as identities
+from streaming.bodies import READ_TYPES, parameters
 from streaming.claims import Owner
 from streaming.engine import Engine
 from streaming.errors import FieldError, InvalidRequest, StreamNotFound
 from streaming.models import Stream
-from streaming.params import IDENTIFIER
+from streaming.params import IDENTIFIER, checked
 from streaming.pricelist import prices_at
 from streaming.pricing import usd_per_million
 from streaming.providers import registry
@@ -183,6 +184,24 @@ async def get_stream(request: HttpRequest, stream_id: str, user_id: Identifier =
     return found
 
 
+@api.delete("/v1/stream/{stream_id}", response={200: Snapshot, 202: Snapshot}, summary="Cancel a stream")
+async def cancel(request: HttpRequest, stream_id: str, user_id: Identifier = None) -> tuple[int, dict[str, Any]]:
+    """Ends it with `done`, `cancelled`, whichever process produces it. Idempotent: a closed stream stays as it is.
+
+    Answers after the terminal event, with 200; where that takes more than 5 seconds, with 202 before it.
+    """
+    return await _cancel(request, stream_id, user_id)
+
+
+@api.post("/v1/stream/{stream_id}/cancel", response={200: Snapshot, 202: Snapshot}, summary="Cancel, as a POST")
+async def post_cancel(request: HttpRequest, stream_id: str, user_id: Identifier = None) -> tuple[int, dict[str, Any]]:
+    """As `DELETE`, for forms and beacons; `user_id` may stand in a form or JSON body."""
+    if user_id is None and request.content_type in READ_TYPES:
+        given = parameters(request).get("user_id")
+        user_id = None if given is None else checked("user_id", given)
+    return await _cancel(request, stream_id, user_id)
+
+
 @api.exception_handler(ValidationError)
 def refuse_parameters(request: HttpRequest, invalid: ValidationError) -> HttpResponse:
     """Bad parameters, all at once."""
@@ -193,6 +212,15 @@ def refuse_parameters(request: HttpRequest, invalid: ValidationError) -> HttpRes
 def fail(request: HttpRequest, error: Exception) -> HttpResponse:
     """Refusals, and whatever else is raised."""
     return failure(request, error)
+
+
+async def _cancel(request: HttpRequest, stream_id: str, user_id: str | None) -> tuple[int, dict[str, Any]]:
+    owner, engine = await _owner(request, user_id)
+    identities.refuse_foreign_sites(request, await identity_of(request, engine))
+    if not IDENTIFIER.fullmatch(stream_id):
+        raise StreamNotFound
+    closed = await engine.cancel(owner, stream_id)
+    return 200 if closed else 202, await engine.store.read(snapshot, owner, stream_id) or {}
 
 
 async def _owner(request: HttpRequest, user_id: str | None) -> tuple[Owner, Engine]:

@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from streaming import lifecycle
 from streaming.bodies import MAX_BODY_BYTES
 from streaming.errors import BodyTooLarge
-from streaming.middleware import request_id
+from streaming.middleware import request_id, sane_or_new
 from streaming.responses import problem
 
 Scope = dict[str, Any]
@@ -83,7 +83,8 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 async def _bounded(handler: ASGIHandler, scope: Scope, receive: Receive, send: Send) -> None:
-    """Stop reading a body that is too large: Django would take all of it first."""
+    """Refuse a body that is too large, as soon as that shows: Django would take all of it first."""
+    headers = dict(scope["headers"])
     taken = 0
 
     async def bounded_receive() -> Message:
@@ -95,7 +96,10 @@ async def _bounded(handler: ASGIHandler, scope: Scope, receive: Receive, send: S
         return message
 
     try:
+        if headers.get(b"content-length", b"").isdigit() and int(headers[b"content-length"]) > MAX_BODY_BYTES:
+            raise _BodyTooLarge
         await handler(scope, bounded_receive, send)
     except _BodyTooLarge:
         refusal = problem(BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes."))
+        refusal.headers["X-Request-Id"] = sane_or_new(headers.get(b"x-request-id", b"").decode("latin-1"))
         await handler.send_response(refusal, send)

@@ -14,7 +14,10 @@ from streaming.errors import BodyTooLarge, FieldError, InvalidRequest, Unsupport
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_FIELDS = 1000
-FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
+
+
+READ_TYPES = frozenset({JSON, FORM, MULTIPART})
 
 
 def parameters(request: HttpRequest) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
             raise RequestDataTooBig
         if not request.body:
             return {}
-        if request.content_type == "application/json":
+        if request.content_type == JSON:
             return _json(request.body)
         if request.content_type == FORM:
             return _pairs(_text(request.body, "form"), "body")

@@ -34,9 +34,13 @@ def request_id(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequ
     return answer
 
 
+def sane_or_new(given: str) -> str:
+    """A request's id as its client gave it, or one of our own."""
+    return given if SANE.fullmatch(given) else secrets.token_hex(8)
+
+
 def _identify(request: HttpRequest) -> str:
-    given = request.headers.get("X-Request-Id", "")
-    identified = given if SANE.fullmatch(given) else secrets.token_hex(8)
+    identified = sane_or_new(request.headers.get("X-Request-Id", ""))
     request.request_id = identified  # type: ignore[attr-defined]
     return identified
 

@@ -106,6 +106,14 @@ def identifier(value: Any) -> str:
     return value
 
 
+def checked(name: str, value: Any) -> str:
+    """An identifier of its own. Raises InvalidRequest, naming the parameter."""
+    try:
+        return identifier(value)
+    except ValueError as error:
+        raise InvalidRequest(FieldError(name, str(error))) from None
+
+
 def _header_cursor(header: str | None, errors: list[FieldError]) -> int:
     if header is None or not header.strip():
         return -1

@@ -84,6 +84,17 @@ export class Answer {
     this.#view.setNote("This answer can't be loaded now. It is safe on the server: reload the page to see it.");
   }
 
+  /** Stops the answer, on this page and at the provider. */
+  async stop() {
+    this.#announce("Stopping…");
+    try {
+      await this.#api.cancel(this.streamId);
+    } catch (error) {
+      this.#view.allowStop();
+      this.#announce(error instanceof ApiError ? `Not stopped. ${error.message}` : "Not stopped.");
+    }
+  }
+
   /** @param {import("./api.js").StartRequest} request */
   async #post(request) {
     const backoff = new Backoff();

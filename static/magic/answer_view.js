@@ -22,6 +22,7 @@ export class AnswerView {
   #flow;
   #note;
   #facts;
+  #stop;
   #retry;
   #onGrow;
   #chars = 0;
@@ -31,9 +32,9 @@ export class AnswerView {
 
   /**
    * @param {HTMLTemplateElement} template
-   * @param {{ message: string, onGrow: () => void, onRetry: () => void }} options
+   * @param {{ message: string, onGrow: () => void, onStop: () => void, onRetry: () => void }} options
    */
-  constructor(template, { message, onGrow, onRetry }) {
+  constructor(template, { message, onGrow, onStop, onRetry }) {
     const root = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
     /** @type {(name: string) => HTMLElement} */
     const part = (name) => /** @type {HTMLElement} */ (root.querySelector(`[data-part="${name}"]`));
@@ -41,10 +42,15 @@ export class AnswerView {
     this.#text = part("text");
     this.#note = part("note");
     this.#facts = part("facts");
+    this.#stop = /** @type {HTMLButtonElement} */ (part("stop"));
     this.#retry = part("retry");
     this.#onGrow = onGrow;
     this.#flow = new TextFlow(this.#text, onGrow);
     part("question").textContent = message;
+    this.#stop.addEventListener("click", () => {
+      this.#stop.disabled = true;
+      onStop();
+    });
     this.#retry.addEventListener("click", onRetry);
   }
 
@@ -79,6 +85,12 @@ export class AnswerView {
     const over = state === "done" || state === "cancelled" || state === "error";
     this.element.dataset["state"] = state;
     this.#text.setAttribute("aria-busy", String(!over));
+    this.#stop.hidden = over || state === "sending";
+  }
+
+  /** Lets the reader press "Stop" again. */
+  allowStop() {
+    this.#stop.disabled = false;
   }
 
   /**

@@ -126,6 +126,14 @@ export class Api {
   }
 
   /**
+   * @param {string} streamId
+   * @returns {Promise<Snapshot>}
+   */
+  cancel(streamId) {
+    return this.#call(`/stream/${encodeURIComponent(streamId)}`, { method: "DELETE" });
+  }
+
+  /**
    * @param {string} path
    * @param {Call} [call]
    */

@@ -50,6 +50,7 @@ function place(streamId, message, onRetry) {
   const view = new AnswerView(template, {
     message,
     onGrow: () => transcript.grown(),
+    onStop: () => void answer.stop(),
     onRetry: () => onRetry(answer, view.element),
   });
   const answer = new Answer(streamId, { api, view, announce });

@@ -1,4 +1,4 @@
-"""§7, §12.4: ``GET /api/v1/models``; §7: ``/health``, ``/ready``, ``/version``."""
+"""§7, §12.4: ``GET /api/v1/models``; §7: ``/health``, ``/ready``, ``/version``, ``/api/docs``."""
 
 from __future__ import annotations
 
@@ -60,10 +60,7 @@ def test_a_server_that_works_is_healthy_and_ready(either: Client) -> None:
         assert either.send("HEAD", path).status == 200
 
 
-KINDS = ["daphne", "uvicorn"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 def test_without_migrations_it_is_alive_and_says_that_they_are_missing(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, kind: str
 ) -> None:
@@ -81,7 +78,7 @@ def test_without_migrations_it_is_alive_and_says_that_they_are_missing(
         assert refused.header("Retry-After")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 def test_without_a_database_it_is_alive_and_says_so(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, kind: str
 ) -> None:
@@ -113,3 +110,11 @@ def test_a_database_that_goes_away_is_told_and_nothing_of_it(
         ):
             assert refused.status == 503
             assert refused.header("Content-Type") == "application/problem+json"
+
+
+def test_the_api_is_described(either: Client) -> None:
+    assert either.get("/api/docs").status == 200
+    described = either.get("/api/openapi.json").json["paths"]
+    assert {"/api/v1/anon_session", "/api/v1/models", "/api/v1/streams", "/api/v1/streams/{stream_id}"} <= set(
+        described
+    )

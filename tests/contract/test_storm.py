@@ -33,6 +33,14 @@ VALUES: st.SearchStrategy[Any] = TEXTS | st.recursive(
     max_leaves=5,
 )
 PARAMETERS = st.dictionaries(NAMES, LIKELY, max_size=5) | st.dictionaries(NAMES, TEXTS, max_size=5)
+WELL_FORMED = st.fixed_dictionaries(
+    {
+        "user_id": st.sampled_from(["u1", "u2"]),
+        "message": st.sampled_from(["/count 3 0", "/fail after 2 chunks", f"/echo {CANARY}", "Hello"]),
+        "stream_id": st.integers(0, 99).map(str),
+    },
+    optional={"last_event_id": st.sampled_from(["-1", "0", "3", "9"]), "conversation_id": st.just("c1")},
+)
 PATHS = st.sampled_from(
     [
         *(STREAM, STREAM, STREAM, STREAM, "/api/v1/streams", "/api/v1/streams/s1", "/api/v1/models"),
@@ -95,7 +103,10 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     """Any request at all; those that start something are short."""
     headers, body = draw(bodies())
     headers = {**draw(HEADERS), **headers} if draw(st.booleans()) else {**headers, **draw(HEADERS)}
-    target, query = draw(PATHS), urlencode(_encodable(draw(PARAMETERS)))
+    parameters = draw(PARAMETERS)
+    if draw(st.booleans()):
+        parameters = draw(WELL_FORMED) | draw(st.just({}) | st.just(parameters))
+    target, query = draw(PATHS), urlencode(_encodable(parameters))
     return {
         "method": draw(METHODS),
         "target": f"{target}?{query}" if query else target,
