@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from streaming import identity
 from streaming.conf import settings
 
 # No inline script or style, nothing from elsewhere: an answer is untrusted text.
@@ -25,7 +26,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 @require_safe
 async def page(request: HttpRequest) -> HttpResponse:
-    """``GET /magic``."""
+    """``GET /magic``. A browser that is new here gets its anonymous identity with the page."""
     context = {
         "api": "/api/v1",
         "max_chars": settings.STREAM_MAX_MESSAGE_CHARS,
@@ -33,4 +34,7 @@ async def page(request: HttpRequest) -> HttpResponse:
     }
     response = render(request, "magic/magic.html", context)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response["Cache-Control"] = "private, no-cache"
+    if identity.anonymous(request) is None:
+        identity.remember(response, identity.new_anonymous(), secure=request.is_secure())
     return response

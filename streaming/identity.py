@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user
 from django.core import signing
@@ -25,6 +26,9 @@ from streaming.errors import FieldError, IdentityRequired, InvalidRequest, NotAl
 COOKIE = "magic_identity"
 COOKIE_SECONDS = 365 * 24 * 3600
 SALT = "streaming.identity"
+
+LOGIN_APPS = ("django.contrib.auth", "django.contrib.sessions")
+"""Without these a project has no logins, and a session cookie is somebody else's."""
 
 SESSION, OPEN = "session", "open"
 
@@ -44,7 +48,7 @@ def identify(request: HttpRequest) -> Identity | None:
     """
     if "Authorization" in request.headers:
         raise IdentityRequired("This API key is not valid.")
-    if user_id := _login(request) or _anonymous(request):
+    if user_id := _login(request) or anonymous(request):
         return Identity(SESSION, user_id)
     return Identity(OPEN, None) if settings.STREAM_OPEN_ACCESS else None
 
@@ -105,7 +109,8 @@ def remember(response: HttpResponseBase, user_id: str, *, secure: bool) -> None:
     )
 
 
-def _anonymous(request: HttpRequest) -> str | None:
+def anonymous(request: HttpRequest) -> str | None:
+    """The ``user_id`` of the signed cookie; None where there is none, or not one of ours."""
     try:
         return signing.TimestampSigner(salt=SALT).unsign(request.COOKIES.get(COOKIE, ""), max_age=COOKIE_SECONDS)
     except signing.BadSignature:
@@ -115,6 +120,8 @@ def _anonymous(request: HttpRequest) -> str | None:
 def _login(request: HttpRequest) -> str | None:
     key = request.COOKIES.get(django_settings.SESSION_COOKIE_NAME)
     if not key or "\0" in key:  # PostgreSQL takes no NUL, and a quoted cookie may spell one
+        return None
+    if not all(map(apps.is_installed, LOGIN_APPS)):
         return None
     if not hasattr(request, "session"):
         request.session = import_module(django_settings.SESSION_ENGINE).SessionStore(key)
