@@ -12,6 +12,7 @@ from tests.servers import Server
 Serve = Callable[..., Server]
 
 WAIT_MS = 20_000
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture
