@@ -18,5 +18,6 @@ def get_asgi_application() -> Application:
     """The application of a project that has ``streaming`` installed. Raises ImproperlyConfigured if it is unsafe."""
     lifecycle.refuse_unsafe_settings()
     hide_queries()
+    lifecycle.raise_file_limit()
     lifecycle.start_under_daphne()
     return Application()

@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
 from streaming.conf import DEFAULTS, settings
+from streaming.providers.servers import server_problems
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "testserver"})
 
@@ -51,6 +52,12 @@ def numbers_are_sensible(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
             )
         )
     return errors
+
+
+@register("streaming")
+def named_servers_are_well_formed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """``STREAM_OPENAI_COMPATIBLE`` names servers that can be asked."""
+    return [Error(f"STREAM_OPENAI_COMPATIBLE: {problem}", id="streaming.E005") for problem in server_problems()]
 
 
 @register("streaming")

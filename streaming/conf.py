@@ -6,6 +6,7 @@ is read before it is used, so tests and projects may change a setting at any tim
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
@@ -61,6 +62,7 @@ class StreamSettings:
 
     STREAM_PROVIDERS: tuple[str, ...] = (
         "streaming.providers.openai.OpenAIProvider",
+        "streaming.providers.anthropic.AnthropicProvider",
         "streaming.providers.demo.DemoProvider",
     )
     """Dotted paths of the providers, in the order in which the default model is chosen."""
@@ -77,6 +79,18 @@ class StreamSettings:
     OPENAI_MODELS: str = ""
     """Further model names, comma-separated, that ``OPENAI_BASE_URL`` serves."""
 
+    ANTHROPIC_API_KEY: str = ""
+    """Key of the Anthropic provider; empty: not configured."""
+
+    ANTHROPIC_BASE_URL: str = "https://api.anthropic.com"
+    """Root of Anthropic's API, without its version."""
+
+    STREAM_OPENAI_COMPATIBLE: str = ""
+    """Further OpenAI-compatible servers, ``name=base_url,name=base_url``; their models are ``name/model``.
+
+    ``NAME_API_KEY`` and ``NAME_MODELS`` (comma-separated) are optional, and read by ``own_setting``.
+    """
+
     if not TYPE_CHECKING:
 
         def __getattribute__(self, name: str) -> Any:
@@ -88,3 +102,8 @@ DEFAULTS: dict[str, Any] = {name: value for name, value in vars(StreamSettings).
 """Every setting's default by name."""
 
 settings = StreamSettings()
+
+
+def own_setting(name: str) -> str:
+    """A setting whose name is an installation's own: of the Django settings, else of the environment, else empty."""
+    return str(getattr(django_settings, name, None) or os.environ.get(name, ""))

@@ -169,7 +169,7 @@ class Engine:
             await provider.aclose()
 
     async def _start(self, owner: Owner, ask: Ask, request_id: str) -> Found:
-        provider, model = registry.find(ask.asked.get("model") or registry.default_model())
+        provider, model = registry.find(ask.asked["model"]) if "model" in ask.asked else registry.default()
         try:
             parent = await self.store.read(claims.find_parent, owner, ask)
         except Stream.DoesNotExist:

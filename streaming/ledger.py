@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from streaming.endings import Ending, Settlement
 from streaming.events import EventType
-from streaming.models import CostRecord, Stream, StreamEvent
+from streaming.models import CostRecord, CostState, Stream, StreamEvent
 from streaming.pricing import Prices, Usage
 
 
@@ -26,6 +26,15 @@ def open_record(stream: Stream, prompt_tokens: int, prices: Prices | None) -> Co
         record.cache_write_price = prices.cache_write
         record.price_source = prices.source
     return record
+
+
+def note_usage(stream: int, usage: Usage) -> None:
+    """Keep what a provider tells of the prompt before its answer is complete."""
+    CostRecord.objects.filter(pk=stream, state=CostState.PENDING).update(
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
 
 
 def settle(stream: int, settlement: Settlement) -> None:
@@ -60,11 +69,22 @@ def settlement_from_log(stream: Stream, ending: Ending) -> Settlement:
     first = chunks.values_list("elapsed_ms", flat=True).first()
     return Settlement(
         ending=ending,
-        usage=Usage(record.prompt_tokens, _count(chunks.values_list("data", flat=True).iterator())),
+        usage=usage_of(record).answered_with(_count(chunks.values_list("data", flat=True).iterator())),
         reported=False,
         prices=prices_of(record),
         latency_ms=max(0, round((timezone.now() - stream.created_at).total_seconds() * 1000)),
         first_token_ms=first,
+    )
+
+
+def usage_of(record: CostRecord) -> Usage:
+    """The counts that a record holds."""
+    return Usage(
+        prompt_tokens=record.prompt_tokens,
+        completion_tokens=record.completion_tokens,
+        cached_tokens=record.cached_tokens,
+        cache_write_tokens=record.cache_write_tokens,
+        reasoning_tokens=record.reasoning_tokens,
     )
 
 

@@ -23,6 +23,11 @@ from django.core.exceptions import ImproperlyConfigured
 from streaming.conf import settings
 from streaming.engine import Engine
 
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None  # type: ignore[assignment]
+
 logger = logging.getLogger("streaming.lifecycle")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -71,6 +76,15 @@ def start_under_daphne() -> None:
 
     # callLater, because the reactor calls what waits for "running" before its asyncio loop turns.
     reactor.callWhenRunning(reactor.callLater, 0, start_in_background)
+
+
+def raise_file_limit() -> None:
+    """Allow this process as many open files as the system lets it have: each reader and each call needs one."""
+    if resource is None:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def refuse_unsafe_settings() -> None:

@@ -29,6 +29,10 @@ class Usage:
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
+    def answered_with(self, completion_tokens: int) -> Usage:
+        """The same prompt, and an answer of so many tokens by our own count."""
+        return Usage(self.prompt_tokens, completion_tokens, self.cached_tokens, self.cache_write_tokens)
+
     def bounded(self) -> Usage:
         """The same with counts that can be: not negative, at most ``MOST_TOKENS``, subsets within their wholes."""
         prompt, completion = _within(self.prompt_tokens, MOST_TOKENS), _within(self.completion_tokens, MOST_TOKENS)

@@ -16,7 +16,7 @@ from streaming.errors import ErrorType, ProviderError
 from streaming.eventlog.base import Append, EventLog, Outcome
 from streaming.events import FINISH_REASONS, FinishReason
 from streaming.pricing import Prices, Usage
-from streaming.providers.base import Delta, Piece, Prompt, Provider
+from streaming.providers.base import Delta, EarlyUsage, Piece, Prompt, Provider
 from streaming.state import SSEStreamState
 
 logger = logging.getLogger("streaming.producer")
@@ -60,6 +60,8 @@ class Producer:
         self._clock = clock
         self._started = self._last_event = clock()
         self._first_token_ms: int | None = None
+        self._early = Usage(prompt_tokens=assignment.prompt_tokens)
+        self._unnoted = False
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._queued = asyncio.Event()
@@ -120,6 +122,8 @@ class Producer:
                     self._first_token_ms = self._elapsed_ms()
                 self.state.add_chunk(content, self._elapsed_ms())
                 self._appended()
+        elif isinstance(piece, EarlyUsage):
+            self._early, self._unnoted = piece.bounded(), True
         elif isinstance(piece, Usage):
             self._usage = piece.bounded()
         else:
@@ -138,7 +142,7 @@ class Producer:
         usage = self._usage if complete else None
         self.settlement = Settlement(
             ending=ending,
-            usage=usage or Usage(self.assignment.prompt_tokens, self.state.completion_tokens),
+            usage=usage or self._early.answered_with(self.state.completion_tokens),
             reported=usage is not None,
             prices=self.assignment.prices,
             latency_ms=self._elapsed_ms(),
@@ -154,14 +158,19 @@ class Producer:
             self._queued.clear()
             while events := self.state.get_chunks_after(committed):
                 closes = events[-1].type.is_terminal
-                settle = self._settle if closes else None
-                append = Append(self.assignment.stream, self.assignment.attempt, events, settle)
+                record = self._settle if closes else self._note_usage if self._unnoted else None
+                self._unnoted = False
+                append = Append(self.assignment.stream, self.assignment.attempt, events, record)
                 self.outcome = await self._log.append(append)
                 if self.outcome is not Outcome.APPLIED or closes:
                     return self.outcome is Outcome.APPLIED
                 committed = events[-1].event_id
                 self.state.forget(committed)
                 self._room.set()
+
+    def _note_usage(self) -> None:
+        """With the next events, so that a crash does not lose what the provider told early."""
+        ledger.note_usage(self.assignment.stream, self._early)
 
     def _settle(self) -> None:
         """In the transaction of the terminal event, on the writer's thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,6 +12,8 @@ from streaming.conf import settings
 from streaming.errors import LogGone
 from streaming.eventlog.base import EventLog
 from streaming.sse import KEEP_ALIVE
+
+logger = logging.getLogger("streaming.reader")
 
 
 class Reader:
@@ -62,6 +65,9 @@ class Reader:
                     return part
         except LogGone:
             pass
+        except Exception:
+            # Not raised: daphne would leave the connection open, and the client waiting.
+            logger.exception("reader broke")
         except BaseException:
             self.close()
             raise

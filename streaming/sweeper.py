@@ -22,6 +22,9 @@ logger = logging.getLogger("streaming.sweeper")
 GRACE_SECONDS = 2
 """After an outage of the store everyone's lease looks dead for a moment; so long others are left alone."""
 
+SLOW_SECONDS = 1
+"""A renewal that takes so long tells of an outage: the others' renewals had to wait as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
@@ -76,9 +79,10 @@ class Sweeper:
         self._suspects = own
 
     async def _renew(self) -> None:
+        began = self.clock()
         shared = await self.store.write(renew, Renewal(self.process, self.draining()))
         self.store.others_write = shared
-        late = self.clock() - self._renewed > settings.STREAM_LEASE_SECONDS
+        late = self.clock() - self._renewed > settings.STREAM_LEASE_SECONDS or self.clock() - began > SLOW_SECONDS
         self._renewed = self.clock()
         if late:
             self._hold_until = self._renewed + GRACE_SECONDS

@@ -13,8 +13,10 @@ LAYERS = (
     {"conf", "errors", "version", "logs"},
     {"events", "pricing"},
     {"sse", "state", "endings", "params"},
-    {"providers.base", "eventlog.base", "providers.decoder", "providers.http", "providers.catalogue"},
-    {"providers.demo_pages", "providers.demo", "providers.openai", "providers.registry", "eventlog.tails", "models"},
+    {"providers.base", "eventlog.base", "providers.decoder", "providers.breaker", "providers.connections"},
+    {"providers.http", "providers.catalogue", "providers.wire", "providers.completions", "providers.servers"},
+    {"providers.demo_pages", "providers.demo", "providers.openai", "providers.anthropic", "providers.compatible"},
+    {"providers.registry", "eventlog.tails", "models"},
     {"store", "lease", "ledger", "pricelist", "claims", "cancels", "snapshots", "context", "eventlog.database"},
     {"producer", "reader", "sweeper", "journal"},
     {"engine"},
@@ -78,7 +80,7 @@ def test_streaming_is_reusable_and_knows_nothing_of_the_rest() -> None:
         assert outside == set(), name
 
 
-def test_one_module_speaks_http_to_providers() -> None:
-    clients = {"httpx", "requests", "urllib3", "aiohttp", "http.client", "urllib.request"}
+def test_one_place_speaks_http_to_providers() -> None:
+    clients = {"httpx", "httpcore", "requests", "urllib3", "aiohttp", "http.client", "urllib.request"}
     users = {name for name, tree in _modules("streaming").items() if _imports(tree) & clients}
-    assert users == {"providers.http"}
+    assert users == {"providers.http", "providers.connections"}

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_the_access_log_of_uvicorn_has_no_query_strings(caplog: pytest.LogCaptur
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 def test_start_resume_and_terminal_are_a_line_each(kind: str, sqlite_url: str, serve: Callable[..., Server]) -> None:
     server = serve(sqlite_url, kind=kind)
-    asked = {"user_id": "u1", "stream_id": "s1", "message": "/echo a canary sings"}
+    asked: dict[str, Any] = {"user_id": "u1", "stream_id": "s1", "message": "/echo a canary sings"}
     with connect(server.url, headers={"X-Request-Id": "req-1"}, **asked) as (_, frames):
         last = list(frames)[-1]
     with connect(server.url, headers={"X-Request-Id": "req-2"}, user_id="u1", stream_id="s1", last_event_id=0) as it:

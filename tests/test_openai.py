@@ -18,8 +18,10 @@ from streaming.errors import ErrorType, ProviderError
 from streaming.pricing import MOST_TOKENS, Usage
 from streaming.providers import http
 from streaming.providers.base import Delta, Finish, Piece, Prompt, Turn
+from streaming.providers.completions import read_usage, request_body
 from streaming.providers.http import Patience
-from streaming.providers.openai import SUGGESTED_MODELS, OpenAIProvider, _Answer, read_usage, request_body
+from streaming.providers.openai import SUGGESTED_MODELS, OpenAIProvider
+from streaming.providers.wire import Characters
 from tests.upstream import LOOKS_LIKE_FRAMES, Script, Upstream
 
 KEY = "sk-very-secret"
@@ -117,7 +119,7 @@ def test_the_request_is_what_the_api_asks_for(upstream: Upstream) -> None:
 
 
 def test_what_the_prompt_leaves_open_is_left_out() -> None:
-    assert request_body(PROMPT, "http://x/v1").keys() == {"model", "messages", "stream", "stream_options"}
+    assert request_body(PROMPT, "x", "http://x/v1").keys() == {"model", "messages", "stream", "stream_options"}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_what_the_prompt_leaves_open_is_left_out() -> None:
     ],
 )
 def test_the_limit_has_the_name_that_the_server_knows(base_url: str, name: str) -> None:
-    assert request_body(Prompt("gpt-x", (), max_tokens=3), base_url)[name] == 3
+    assert request_body(Prompt("x", (), max_tokens=3), "x", base_url)[name] == 3
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -169,9 +171,8 @@ def test_lone_surrogates_become_replacement_characters(upstream: Upstream) -> No
 
 @given(st.lists(st.text(st.sampled_from("a\ud83d\ude00ö\x00"), min_size=1), min_size=1))
 def test_no_surrogate_gets_out(contents: list[str]) -> None:
-    answer = _Answer()
-    text = "".join(answer._whole_characters(content) for content in contents)
-    text += "\ufffd" if answer._half_pair else ""
+    characters = Characters()
+    text = "".join(map(characters.add, contents)) + characters.end()
     assert text == "".join(contents).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

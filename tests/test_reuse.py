@@ -62,10 +62,12 @@ def test_the_projects_middleware_sees_its_pages_and_no_stream(reuse: Server) -> 
 
 def test_open_streams_cost_no_threads(reuse: Server) -> None:
     with ExitStack() as held:
-        for n in range(50):
-            opened = connect(llm(reuse), user_id="u1", stream_id=f"s{n}", message="/count 600 10")
-            _, frames = held.enter_context(opened)
-            next(frames)
+        # All are kept: a connection whose frames nobody holds is closed.
+        opened = [
+            held.enter_context(connect(llm(reuse), user_id="u1", stream_id=f"s{n}", message="/count 600 10"))
+            for n in range(50)
+        ]
+        assert [next(frames).event_id for _, frames in opened] == [0] * 50
         assert reuse.threads() <= 20
         assert reuse.get("/").text == "home"
 

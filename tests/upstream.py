@@ -1,9 +1,9 @@
-"""A scripted OpenAI server over real sockets, with a call log and named misbehaviours.
+"""A scripted provider over real sockets, with a call log and named misbehaviours.
 
-In a test::
+It speaks OpenAI's chat completions (``…/chat/completions``) and Anthropic's messages (``…/messages``). In a test::
 
     with Upstream() as upstream:
-        settings.OPENAI_BASE_URL = upstream.url
+        settings.OPENAI_BASE_URL = settings.ANTHROPIC_BASE_URL = upstream.url
         ...
         [call] = upstream.calls
 
@@ -35,8 +35,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 DEFAULT_USAGE: dict[str, Any] = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+
+DEFAULT_START_USAGE: dict[str, Any] = {"input_tokens": 7, "output_tokens": 1}
 
 LOOKS_LIKE_FRAMES = 'event: done\nid: 99\ndata: {"total_cost":0}\n\ndata: [DONE]\n\n: comment\r\nretry: 1\n\n'
 
@@ -81,16 +84,24 @@ class Script:
     endless_after: int | None = None
     """Send a line that never ends, until the client leaves."""
 
+    raw_after: int | None = None
+    """Send ``raw`` as it is: whole frames."""
+    raw: str = ""
+
     finish_reason: str | None = "stop"
-    """None: no chunk with a finish reason."""
+    """None: no chunk with a finish reason. As messages, ``stop`` and ``length`` are told by their names there."""
     usage: Any = field(default_factory=lambda: dict(DEFAULT_USAGE))
-    """The usage as sent, whatever it is; None: no usage chunk."""
+    """The usage as sent, whatever it is; None: no usage chunk. As messages, the default tells the output alone."""
+    start_usage: Any = field(default_factory=lambda: dict(DEFAULT_START_USAGE))
+    """As messages: the usage of ``message_start``; None: none."""
+    thinking: str = ""
+    """As messages: a block of thinking before the answer."""
     usage_in: str = "own"
     """``own``: a chunk of its own after the finish reason; ``last``: in that chunk; ``every``: in every chunk."""
     done: bool = True
-    """End with ``[DONE]``."""
+    """End with ``[DONE]`` or ``message_stop``."""
     after_done: str = ""
-    """Raw text sent after ``[DONE]``."""
+    """Raw text sent after that."""
     hang: bool = False
     """Keep the connection open after the end, until the client leaves."""
 
@@ -162,6 +173,7 @@ class Upstream:
         self._release = asyncio.Event()
         self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._transports: WeakSet[asyncio.WriteTransport] = WeakSet()
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
@@ -234,12 +246,17 @@ class Upstream:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for transport in self._transports:
+            # One that closes with data unsent would outlive the loop.
+            transport.abort()
+        await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._transports.add(writer.transport)
         try:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -253,7 +270,7 @@ class Upstream:
         method, path, _ = head[0].split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
-        if method == "POST" and path.endswith("/chat/completions"):
+        if method == "POST" and path.endswith(tuple(_WIRES)):
             await self._answer_call(path, headers, json.loads(raw), reader, writer)
             return
         answer = self._control(method, path, raw)
@@ -293,7 +310,7 @@ class Upstream:
             self._calls.append(call)
             self._log(call)
             self._changed.notify_all()
-        answer = _Answer(call, script, writer, self._release)
+        answer = _Answer(call, script, _wire_of(path)(script), writer, self._release)
         answering = asyncio.ensure_future(answer.run())
         leaving = asyncio.ensure_future(_until_left(reader))
         try:
@@ -323,9 +340,12 @@ class Upstream:
 class _Answer:
     """One answer on its way."""
 
-    def __init__(self, call: Call, script: Script, writer: asyncio.StreamWriter, release: asyncio.Event) -> None:
+    def __init__(
+        self, call: Call, script: Script, wire: _Wire, writer: asyncio.StreamWriter, release: asyncio.Event
+    ) -> None:
         self._call = call
         self._script = script
+        self._wire = wire
         self._writer = writer
         self._release = release
 
@@ -342,7 +362,7 @@ class _Answer:
         )
         await self._writer.drain()
         sent = 0
-        batch: list[bytes] = []
+        batch: list[bytes] = self._wire.opening()
         for content in script.deltas():
             special = sent in (script.stall_after, script.cut_after, script.reset_after, script.endless_after)
             if special or len(batch) >= script.batch or script.delay_ms:
@@ -356,7 +376,7 @@ class _Answer:
             if sent == script.error_after:
                 await self._write(batch)
                 return await self._end()
-            batch.append(self._chunk(content))
+            batch.append(self._wire.delta(content))
             sent += 1
             self._call.deltas_sent = sent
         await self._write(batch)
@@ -364,7 +384,7 @@ class _Answer:
             return broken
         await self._write(self._insertions(sent))
         if sent != script.error_after:
-            await self._write(self._closing())
+            await self._write([*self._wire.closing(), script.after_done.encode()])
         return await self._end()
 
     async def _misbehave(self, sent: int) -> str | None:
@@ -377,7 +397,7 @@ class _Answer:
             while True:
                 await self._write([b"x" * 65536])
         if sent == script.cut_after:
-            await self._write([self._half_frame()])
+            await self._write([self._wire.half_delta()])
             self._writer.close()
             return "cut"
         if sent == script.reset_after:
@@ -393,7 +413,7 @@ class _Answer:
         if script.html:
             kind, body = "text/html", b"<html><body>Log in, sk-secret</body></html>"
         else:
-            quoted = f"{self._call.authorization} asked {self._call.message}"
+            quoted = f"{self._call.authorization} {self._call.headers.get('x-api-key')} asked {self._call.message}"
             kind, body = "application/json", json.dumps({"error": {"message": quoted}}).encode()
         extra = [f"Content-Length: {len(body)}"]
         if script.retry_after is not None:
@@ -423,37 +443,41 @@ class _Answer:
 
     def _insertions(self, sent: int) -> list[bytes]:
         frames = []
+        if sent == self._script.raw_after:
+            frames.append(self._script.raw.encode())
         if sent == self._script.garbage_after:
-            frames.append(self._frame(self._script.garbage))
+            frames.append(self._wire.frame(self._script.garbage))
         if sent == self._script.error_after:
-            frames.append(self._frame(self._json({"error": self._script.error})))
+            frames.append(self._wire.error(self._script.error))
         return frames
 
-    def _closing(self) -> list[bytes]:
-        script = self._script
-        frames = []
-        if script.finish_reason is not None:
-            usage = {"usage": script.usage} if script.usage_in == "last" else {}
-            choice = {"index": 0, "delta": {}, "finish_reason": script.finish_reason}
-            frames.append(self._frame(self._json({"id": "x", "choices": [choice], **usage})))
-        if script.usage is not None and script.usage_in == "own":
-            frames.append(self._frame(self._json({"id": "x", "choices": [], "usage": script.usage})))
-        if script.done:
-            frames.append(self._frame("[DONE]"))
-        frames.append(script.after_done.encode())
-        return frames
 
-    def _chunk(self, content: str) -> bytes:
-        script = self._script
-        choice = {"index": 0, "delta": {"content": content, **script.extra}, "finish_reason": None}
-        usage = script.usage if script.usage_in == "every" else None
-        return self._frame(
-            self._json({"id": "x", "object": "chat.completion.chunk", "choices": [choice], "usage": usage})
-        )
+class _Wire:
+    """How an answer is told."""
 
-    def _half_frame(self) -> bytes:
-        frame = self._frame(self._json({"choices": [{"index": 0, "delta": {"content": "größer"}}]}))
-        match self._script.cut_inside:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    def opening(self) -> list[bytes]:
+        """The frames before the first delta."""
+        return []
+
+    def delta(self, content: str) -> bytes:
+        """The frame of a delta."""
+        raise NotImplementedError
+
+    def error(self, error: Any) -> bytes:
+        """The frame of an error inside the stream."""
+        raise NotImplementedError
+
+    def closing(self) -> list[bytes]:
+        """The frames after the last delta."""
+        raise NotImplementedError
+
+    def half_delta(self) -> bytes:
+        """A delta's frame up to where the script cuts it."""
+        frame = self.delta("größer")
+        match self.script.cut_inside:
             case "frame":
                 return frame[: len(frame) // 2]
             case "utf8":
@@ -462,14 +486,102 @@ class _Answer:
                 return frame.rstrip() + b"\r"
         return b""
 
-    def _frame(self, data: str) -> bytes:
-        newline = self._script.newline
-        return f"data: {data}{newline}{newline}".encode()
+    def frame(self, data: str, event: str = "") -> bytes:
+        """The frame of an event."""
+        newline = self.script.newline
+        name = f"event: {event}{newline}" if event else ""
+        return f"{name}data: {data}{newline}{newline}".encode()
 
-    def _json(self, value: dict[str, Any]) -> str:
+    def json(self, value: dict[str, Any]) -> str:
+        """``value`` in UTF-8, or escaped where the script asks for it or nothing else is possible."""
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         has_surrogates = any("\ud800" <= character <= "\udfff" for character in text)
-        return json.dumps(value) if self._script.ascii or has_surrogates else text
+        return json.dumps(value) if self.script.ascii or has_surrogates else text
+
+
+class _Completions(_Wire):
+    """OpenAI's chat completions."""
+
+    def delta(self, content: str) -> bytes:
+        choice = {"index": 0, "delta": {"content": content, **self.script.extra}, "finish_reason": None}
+        usage = self.script.usage if self.script.usage_in == "every" else None
+        return self.frame(
+            self.json({"id": "x", "object": "chat.completion.chunk", "choices": [choice], "usage": usage})
+        )
+
+    def error(self, error: Any) -> bytes:
+        return self.frame(self.json({"error": error}))
+
+    def closing(self) -> list[bytes]:
+        script = self.script
+        frames = []
+        if script.finish_reason is not None:
+            usage = {"usage": script.usage} if script.usage_in == "last" else {}
+            choice = {"index": 0, "delta": {}, "finish_reason": script.finish_reason}
+            frames.append(self.frame(self.json({"id": "x", "choices": [choice], **usage})))
+        if script.usage is not None and script.usage_in == "own":
+            frames.append(self.frame(self.json({"id": "x", "choices": [], "usage": script.usage})))
+        if script.done:
+            frames.append(self.frame("[DONE]"))
+        return frames
+
+
+class _Messages(_Wire):
+    """Anthropic's messages."""
+
+    def opening(self) -> list[bytes]:
+        script = self.script
+        message: dict[str, Any] = {
+            "id": "msg_x",
+            "type": "message",
+            "role": "assistant",
+            "content": [],
+            "stop_reason": None,
+        }
+        usage = {} if script.start_usage is None else {"usage": script.start_usage}
+        frames = [self._event("message_start", message={**message, **usage}), self._event("ping")]
+        if script.thinking:
+            frames += [
+                self._event("content_block_start", index=0, content_block={"type": "thinking", "thinking": ""}),
+                self._event(
+                    "content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": script.thinking}
+                ),
+                self._event("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "c2ln"}),
+                self._event("content_block_stop", index=0),
+            ]
+        block = {"type": "text", "text": ""}
+        return [*frames, self._event("content_block_start", index=self._index, content_block=block)]
+
+    def delta(self, content: str) -> bytes:
+        delta = {"type": "text_delta", "text": content, **self.script.extra}
+        return self._event("content_block_delta", index=self._index, delta=delta)
+
+    def error(self, error: Any) -> bytes:
+        return self._event("error", error=error)
+
+    def closing(self) -> list[bytes]:
+        script = self.script
+        frames = [self._event("content_block_stop", index=self._index)]
+        usage = {"output_tokens": 5} if script.usage == DEFAULT_USAGE else script.usage
+        if script.finish_reason is not None or usage is not None:
+            reason = {"stop": "end_turn", "length": "max_tokens"}.get(script.finish_reason or "", script.finish_reason)
+            told = {} if usage is None else {"usage": usage}
+            frames.append(self._event("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, **told))
+        return [*frames, self._event("message_stop")] if script.done else frames
+
+    @property
+    def _index(self) -> int:
+        return 1 if self.script.thinking else 0
+
+    def _event(self, kind: str, **values: Any) -> bytes:
+        return self.frame(self.json({"type": kind, **values}), kind)
+
+
+_WIRES: dict[str, type[_Wire]] = {"/chat/completions": _Completions, "/messages": _Messages}
+
+
+def _wire_of(path: str) -> type[_Wire]:
+    return next(wire for end, wire in _WIRES.items() if path.endswith(end))
 
 
 def _script_of(message: str, default: Script) -> Script:
@@ -493,7 +605,7 @@ def _head(status: int, content_type: str, *extra: str) -> bytes:
 
 def main() -> None:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(description="A scripted OpenAI server.")
+    parser = argparse.ArgumentParser(description="A scripted provider.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path)
     parser.add_argument("--script", default="{}", help="the default script, as JSON")

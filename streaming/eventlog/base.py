@@ -35,13 +35,13 @@ class Append:
     """Events for the end of a log, with contiguous ids.
 
     ``stream`` is the key of the Stream, ``attempt`` the producer's claim on it. Where the last event is
-    terminal the log is closed with it, and ``settle`` runs in the same SQL transaction.
+    terminal the log is closed with it. ``record`` runs once, in the same SQL transaction.
     """
 
     stream: int
     attempt: int
     events: Sequence[Event]
-    settle: Callable[[], None] | None = None
+    record: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from streaming import ledger
 from streaming.endings import Ending
@@ -93,6 +93,14 @@ class DatabaseEventLog(EventLog):
         return terminal
 
     async def read(self, stream: int, after: int) -> Page | None:
+        try:
+            return await self._read(stream, after)
+        except Error as error:
+            logger.warning("cannot read", extra={"error": type(error).__name__})
+            await asyncio.sleep(self._poll_seconds)
+            return None
+
+    async def _read(self, stream: int, after: int) -> Page | None:
         tail = self._tails.get(stream)
         if tail is None:
             return to_page(await self._store.read(select_events, stream, after))
@@ -126,7 +134,7 @@ class DatabaseEventLog(EventLog):
                 continue
             try:
                 heads = await self._store.read(select_heads, list(known))
-            except DatabaseError as error:
+            except Error as error:
                 logger.warning("cannot look at the heads", extra={"error": type(error).__name__})
                 continue
             for stream, known_end in known.items():
@@ -157,8 +165,8 @@ def append_all(appends: list[Append]) -> list[Outcome]:
     _insert(applied)
     _move_heads([(*heads[append.stream][1:], append.stream) for append in applied])
     for append in applied:
-        if append.settle is not None:
-            append.settle()
+        if append.record is not None:
+            append.record()
     return outcomes
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from streaming.pricing import Prices, Usage
 
@@ -37,6 +36,14 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyUsage(Usage):
+    """What a provider tells of the usage before the answer: all of the prompt, next to nothing of the answer.
+
+    It is the best that is known of an answer that is cut short, and never the usage of a complete one.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The provider says that the answer is complete; ``reason`` is one of ``FINISH_REASONS``."""
 
@@ -59,7 +66,7 @@ class Model:
 class Provider(ABC):
     """A model API. One object per process; it holds connections, never the state of a call."""
 
-    name: ClassVar[str]
+    name: str
     """The provider's name on the record, e.g. ``openai``."""
 
     @abstractmethod
@@ -79,8 +86,8 @@ class Provider(ABC):
 
     @abstractmethod
     def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
-        """Ask the model. Each batch is what one read brought; ``Finish`` comes once, ``Usage`` at most
-        once more often than needed: the last one counts.
+        """Ask the model. Each batch is what one read brought. ``Finish`` comes once, at the end, in one batch
+        with the final ``Usage`` where the provider told it; an ``EarlyUsage`` may come before.
 
         Raises ProviderError. Closing the iterator (``aclose``) closes the upstream connection at once.
         """

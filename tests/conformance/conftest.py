@@ -78,9 +78,9 @@ class Bench:
         )
         return await self.store.write(claims.claim_all, claim)
 
-    async def append(self, stream: Found, *events: Event, attempt: int = 1, settle: Any = None) -> Outcome:
+    async def append(self, stream: Found, *events: Event, attempt: int = 1, record: Any = None) -> Outcome:
         """Append to the log."""
-        return await self.log.append(Append(stream.key, attempt, events, settle))
+        return await self.log.append(Append(stream.key, attempt, events, record))
 
     async def frames(self, stream: Found, after: int = -1) -> bytes:
         """All frames after an event, page by page."""

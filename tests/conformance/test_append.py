@@ -86,7 +86,7 @@ def test_a_terminal_event_settles_once_in_the_same_transaction(run: Run) -> None
     async def scenario(bench: Bench) -> None:
         stream, settled = await bench.stream(), []
         for _ in range(3):
-            await bench.append(stream, done(0), settle=lambda: settled.append(1))
+            await bench.append(stream, done(0), record=lambda: settled.append(1))
         assert settled == [1]
 
     run(scenario)
@@ -99,7 +99,7 @@ def test_an_append_whose_settlement_fails_leaves_nothing_and_harms_no_other(run:
         def fail() -> None:
             raise ZeroDivisionError
 
-        failing, fine = bench.append(bad, done(0), settle=fail), bench.append(good, chunk(0))
+        failing, fine = bench.append(bad, done(0), record=fail), bench.append(good, chunk(0))
         results = await asyncio.gather(failing, fine, return_exceptions=True)
         assert isinstance(results[0], ZeroDivisionError)
         assert results[1] is Outcome.APPLIED

@@ -64,7 +64,7 @@ class Listener:
 
     def reset_all(self) -> None:
         """Reset every connection that is open now."""
-        self._call(lambda: [reset(writer) for writer in self._open.values()])
+        self._call(self._reset_all)
 
     async def serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Deal with connection ``number``, from 1."""
@@ -97,6 +97,10 @@ class Listener:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
+
+    def _reset_all(self) -> None:
+        for writer in self._open.values():
+            reset(writer)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

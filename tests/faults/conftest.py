@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.servers import Server
 from tests.upstream import Upstream
 
 Serve = Callable[..., Server]
+ServeTwo = Callable[..., list[Server]]
 NewDatabase = Callable[[str], str]
 
 NO_LIMITS: dict[str, Any] = {
@@ -22,6 +24,8 @@ NO_LIMITS: dict[str, Any] = {
     "STREAM_MAX_CONCURRENT_PER_USER": "1000000",
     "STREAM_MAX_CONNECTIONS_PER_USER": "1000000",
 }
+PAIRS = (("daphne", "sqlite"), ("uvicorn", "postgresql"))
+"""Each server and each database once: enough where the one does not depend on the other."""
 MODEL = "gpt-4o-mini"
 """A model that the upstream serves and that has a price."""
 
@@ -69,6 +73,17 @@ def new_database(request: pytest.FixtureRequest) -> NewDatabase:
         return maker.new()
 
     return make
+
+
+@pytest.fixture
+def serve_two(serve: Serve) -> ServeTwo:
+    """Start two processes on one database, at the same time."""
+
+    def start(database_url: str, *kinds: str, **options: str) -> list[Server]:
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda kind: serve(database_url, kind=kind, **options), kinds or ("daphne",) * 2))
+
+    return start
 
 
 @pytest.fixture

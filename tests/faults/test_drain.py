@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import Serve
+from tests.faults.conftest import PAIRS, NewDatabase, Serve, ServeTwo
 from tests.faults.wire import Crowd, replay
 from tests.servers import Server
 
@@ -32,13 +32,14 @@ def wait_for_exit(server: Server, timeout: float = SOON) -> int:
     return server.process.wait(timeout)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "database"), PAIRS)
 def test_live_streams_finish_and_new_starts_are_refused_while_a_server_drains(
-    database_url: str, serve: Serve, crowd: Crowd, kind: str
+    new_database: NewDatabase, serve: Serve, crowd: Crowd, kind: str, database: str
 ) -> None:
+    database_url = new_database(database)
     server = serve(database_url, kind=kind, STREAM_DRAIN_SECONDS="30")
-    reader = crowd.read(server.url, stream_id="s1", user_id="u1", message="/count 60 20")
-    server.begin("unread", "/count 60 20")
+    reader = crowd.read(server.url, stream_id="s1", user_id="u1", message="/count 40 20")
+    server.begin("unread", "/count 40 20")
     crowd.wait_for_frames(3, reader)
     server.send(signal.SIGTERM)
     wait_until_draining(server)
@@ -52,7 +53,7 @@ def test_live_streams_finish_and_new_starts_are_refused_while_a_server_drains(
     crowd.wait_for_end(reader, attached)
     for tape in (reader, attached):
         tape.check()
-        assert (tape.ended, tape.frames[-1].type, len(tape.frames)) == ("clean", "done", 61)
+        assert (tape.ended, tape.frames[-1].type, len(tape.frames)) == ("clean", "done", 41)
     assert wait_for_exit(server) == EXIT_CODES[kind]
     restarted = serve(database_url)
     assert restarted.snapshot("unread")["status"] == "done"
@@ -61,10 +62,9 @@ def test_live_streams_finish_and_new_starts_are_refused_while_a_server_drains(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_does_not_finish_in_time_ends_interrupted_before_its_readers(
-    sqlite_url: str, serve: Serve, crowd: Crowd, kind: str
+    sqlite_url: str, serve_two: ServeTwo, crowd: Crowd, kind: str
 ) -> None:
-    server = serve(sqlite_url, kind=kind, STREAM_DRAIN_SECONDS="1")
-    other = serve(sqlite_url)
+    server, other = serve_two(sqlite_url, kind, "daphne", STREAM_DRAIN_SECONDS="1")
     server.begin("s1", "/count 1000 20")
     here = crowd.read(server.url, stream_id="s1", user_id="u1")
     there = crowd.read(other.url, stream_id="s1", user_id="u1")
@@ -106,27 +106,27 @@ def test_ctrl_c_does_not_wait_for_live_streams(sqlite_url: str, serve: Serve, cr
     wait_for_exit(server)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "database"), PAIRS)
 def test_a_reader_elsewhere_does_not_notice_that_the_producer_drains(
-    database_url: str, serve: Serve, crowd: Crowd, kind: str
+    new_database: NewDatabase, serve_two: ServeTwo, crowd: Crowd, kind: str, database: str
 ) -> None:
-    producer, other = serve(database_url, kind=kind), serve(database_url)
-    producer.begin("s1", "/count 60 20")
+    producer, other = serve_two(new_database(database), kind, "daphne")
+    producer.begin("s1", "/count 40 20")
     reader = crowd.read(other.url, stream_id="s1", user_id="u1")
     crowd.wait_for_frames(3, reader)
     producer.send(signal.SIGTERM)
     crowd.wait_for_end(reader)
     reader.check()
-    assert (reader.ended, reader.frames[-1].type, len(reader.frames)) == ("clean", "done", 61)
+    assert (reader.ended, reader.frames[-1].type, len(reader.frames)) == ("clean", "done", 41)
     wait_for_exit(producer)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopping_process_ends_its_readers_of_another_process_s_stream_cleanly(
-    sqlite_url: str, serve: Serve, crowd: Crowd, kind: str
+    sqlite_url: str, serve_two: ServeTwo, crowd: Crowd, kind: str
 ) -> None:
-    producer, stopping = serve(sqlite_url), serve(sqlite_url, kind=kind)
-    producer.begin("s1", "/count 120 20")
+    producer, stopping = serve_two(sqlite_url, "daphne", kind)
+    producer.begin("s1", "/count 80 20")
     reader = crowd.read(stopping.url, stream_id="s1", user_id="u1")
     crowd.wait_for_frames(3, reader)
     stopping.send(signal.SIGTERM)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import MODEL, NewDatabase, Serve
+from tests.faults.conftest import MODEL, NewDatabase, Serve, ServeTwo
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, Tape, replay
 from tests.frames import Frame
@@ -146,9 +146,9 @@ def test_a_server_killed_before_the_first_event_does_not_ask_the_provider_again(
 
 
 def test_a_reader_on_another_process_sees_the_end_of_a_stream_whose_producer_was_killed(
-    database_url: str, serve: Serve, crowd: Crowd
+    database_url: str, serve_two: ServeTwo, crowd: Crowd
 ) -> None:
-    producer, other = (serve(database_url, STREAM_LEASE_SECONDS="3") for _ in range(2))
+    producer, other = serve_two(database_url, STREAM_LEASE_SECONDS="3")
     producer.begin("s1", "/count 400 20")
     tape: Tape = crowd.read(other.url, stream_id="s1", user_id="u1")
     crowd.wait_for_frames(5, tape)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.faults.conftest import MODEL, NewDatabase, Serve
+from tests.faults.conftest import MODEL, NewDatabase, Serve, ServeTwo
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, Tape, gather, replay, tape_one
 from tests.frames import Frame
@@ -20,9 +20,9 @@ MOST_CONNECTIONS = 8
 
 
 def test_50_simultaneous_starts_of_one_stream_over_two_processes_are_one_call_and_one_text(
-    database_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
+    database_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
 ) -> None:
-    urls = [serve(database_url, kind=kind).url for kind in ("daphne", "uvicorn")]
+    urls = [server.url for server in serve_two(database_url, "daphne", "uvicorn")]
     asked = {"stream_id": "s1", "user_id": "u1", "message": json.dumps({"count": 100, "delay_ms": 5}), "model": MODEL}
     tapes = [Tape(urls[number % 2], asked) for number in range(50)]
     crowd.run(gather(*(tape_one(tape) for tape in tapes)))
@@ -36,9 +36,9 @@ def test_50_simultaneous_starts_of_one_stream_over_two_processes_are_one_call_an
 
 
 def test_of_50_simultaneous_starts_one_answers_201_and_all_others_200(
-    database_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
+    database_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
 ) -> None:
-    urls = [serve(database_url, kind=kind).url for kind in ("daphne", "uvicorn")]
+    urls = [server.url for server in serve_two(database_url, "daphne", "uvicorn")]
     asked = {"stream_id": "s1", "user_id": "u1", "message": json.dumps({"stall_after": -1}), "model": MODEL}
     tapes = [Tape(urls[number % 2], asked) for number in range(50)]
     crowd.run(gather(*(tape_one(tape, method="POST") for tape in tapes)))
@@ -67,9 +67,9 @@ async def roam(urls: Sequence[str], chance: random.Random) -> list[Frame]:
 
 @pytest.mark.parametrize("seed", [1])
 def test_100_readers_that_drop_and_resume_anywhere_see_identical_bytes(
-    database_url: str, serve: Serve, crowd: Crowd, seed: int
+    database_url: str, serve_two: ServeTwo, crowd: Crowd, seed: int
 ) -> None:
-    servers = [serve(database_url, kind=kind) for kind in ("daphne", "uvicorn")]
+    servers = serve_two(database_url, "daphne", "uvicorn")
     urls = [server.url for server in servers]
     servers[0].begin("s1", "/count 400 100")
     taken = crowd.run(gather(*(roam(urls, random.Random(f"{seed} {reader}")) for reader in range(100))))

@@ -20,7 +20,7 @@ TEXT = "".join(f"{number} " for number in range(1, COUNT + 1))
 @pytest.fixture
 def stream(shared: Server, stream_id: str) -> dict[str, Any]:
     """The parameters that attach to a live stream of 50 numbers and a terminal event."""
-    shared.begin(stream_id, f"/count {COUNT} 40")
+    shared.begin(stream_id, f"/count {COUNT} 80")
     return {"user_id": "u1", "stream_id": stream_id}
 
 

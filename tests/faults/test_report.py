@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from tests.faults.conftest import Serve
+from tests.faults.conftest import PAIRS, NewDatabase, Serve
 from tests.faults.records import Records
 from tests.faults.wire import Crowd
 from tests.frames import connect, read_all, text_of
@@ -75,9 +75,11 @@ def test_a_resume_after_the_terminal_event_is_204_and_beyond_it_409(shared: Serv
     assert (ahead.status_code, ahead.json()["error_type"], ahead.json()["latest_event_id"]) == (409, "ahead_of_log", 3)
 
 
-@pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
-def test_a_replay_after_a_restart_is_byte_for_byte_the_same(database_url: str, serve: Serve, kind: str) -> None:
-    server = serve(database_url, kind=kind)
+@pytest.mark.parametrize(("kind", "database"), PAIRS)
+def test_a_replay_after_a_restart_is_byte_for_byte_the_same(
+    new_database: NewDatabase, serve: Serve, kind: str, database: str
+) -> None:
+    server = serve(new_database(database), kind=kind)
     first = {
         stream_id: read_all(server.url, user_id="u1", stream_id=stream_id, message=message)
         for stream_id, message in {"a": "/markdown", "b": "/count 100 0", "c": "/fail after 3 chunks"}.items()

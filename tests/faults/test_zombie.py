@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import time
+from itertools import pairwise
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.faults.conftest import MODEL, NewDatabase, Serve
+from tests.faults.conftest import MODEL, NewDatabase, ServeTwo
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, replay
 from tests.servers import Server
@@ -23,10 +25,18 @@ def pause(server: Server, records: Records) -> None:
     """SIGSTOP between two transactions: whoever is stopped within one keeps its locks, see the test of that."""
     while True:
         server.send(signal.SIGSTOP)
+        while not _stands_still(server):
+            time.sleep(0.001)
         if records.is_writable() if records.is_sqlite else not _stuck(records):
             return
         server.send(signal.SIGCONT)
         time.sleep(0.01)
+
+
+def _stands_still(server: Server) -> bool:
+    """Whether every thread is stopped; the signal alone does not wait for that."""
+    states = (task.read_text().rpartition(") ")[2][0] for task in Path(f"/proc/{server.pid}/task").glob("*/stat"))
+    return all(state == "T" for state in states)
 
 
 def _stuck(records: Records) -> set[int]:
@@ -35,9 +45,9 @@ def _stuck(records: Records) -> set[int]:
 
 
 def test_a_paused_producer_that_comes_back_adds_nothing_and_shows_its_readers_the_same_end(
-    database_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
+    database_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
 ) -> None:
-    paused, other = (serve(database_url, STREAM_LEASE_SECONDS="3", STREAM_HEARTBEAT_SECONDS="1") for _ in range(2))
+    paused, other = serve_two(database_url, STREAM_LEASE_SECONDS="3", STREAM_HEARTBEAT_SECONDS="1")
     records = Records(database_url)
     streams = ("long", "stalled", "demo")
     paused.begin("long", LONG, model=MODEL)
@@ -71,10 +81,31 @@ def test_a_paused_producer_that_comes_back_adds_nothing_and_shows_its_readers_th
     assert len(upstream.calls) == 2
 
 
-def test_a_producer_that_is_paused_within_a_transaction_does_not_keep_others_from_writing(
-    postgresql_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
+def test_a_paused_producer_adds_nothing_though_the_events_were_sealed_away_meanwhile(
+    database_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
 ) -> None:
-    paused, other = (serve(postgresql_url, STREAM_LEASE_SECONDS="3") for _ in range(2))
+    """The head is the fence: with the rows gone, no unique key is left to refuse an append."""
+    paused, other = serve_two(database_url, STREAM_LEASE_SECONDS="3")
+    records = Records(database_url)
+    paused.begin("s1", LONG, model=MODEL)
+    tape = crowd.read(other.url, stream_id="s1", user_id="u1")
+    crowd.wait_for_frames(4, tape)
+    pause(paused, records)
+    crowd.wait_for_end(tape, timeout=15)
+    records.rows("DELETE FROM streaming_streamevent")
+    head = records.head("s1")
+    paused.send(signal.SIGCONT)
+    assert upstream.wait_for_end(1, timeout=10).ended == "client_left"
+    fresh = crowd.read(paused.url, stream_id="fresh", user_id="u1", message="/count 30 0")
+    crowd.wait_for_end(fresh)
+    assert records.head("s1") == head
+    assert records.rows("SELECT * FROM streaming_streamevent WHERE stream_id = ?", head["stream_id"]) == []
+
+
+def test_a_producer_that_is_paused_within_a_transaction_does_not_keep_others_from_writing(
+    postgresql_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
+) -> None:
+    paused, other = serve_two(postgresql_url, STREAM_LEASE_SECONDS="1.5", STREAM_SWEEP_SECONDS="0.25")
     records = Records(postgresql_url)
     paused.begin("s1", LONG, model=MODEL)
     orphan = crowd.read(other.url, stream_id="s1", user_id="u1")
@@ -95,6 +126,7 @@ def test_a_producer_that_is_paused_within_a_transaction_does_not_keep_others_fro
         assert mine.frames[-1].type == "done"
         assert orphan.frames[-1].data["error_type"] == "interrupted"
         assert orphan.times[-1] - started < 15
+        assert max(later - earlier for earlier, later in pairwise(mine.times)) < 1.2, "its own stream was held up"
     finally:
         paused.send(signal.SIGCONT)
     assert upstream.wait_for_end(1, timeout=10).ended == "client_left"

@@ -1,0 +1,138 @@
+"""What the wires have in common: JSON in events, characters cut in two, counts that may not be true."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from typing import TypeVar
+
+import msgspec
+
+from streaming.errors import ProviderError
+from streaming.pricing import MOST_TOKENS
+from streaming.providers.base import Delta, Piece
+from streaming.providers.decoder import ServerSentEvent
+
+T = TypeVar("T")
+
+
+class Answer(ABC):
+    """One answer on its way in: events in, pieces out."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        """The server said that nothing follows; what follows nevertheless is not read."""
+        self.has_text = False
+        self._characters = Characters()
+
+    def read(self, events: Sequence[ServerSentEvent]) -> tuple[list[Piece], ProviderError | None]:
+        """The pieces that ``events`` brought, and the failure that ended them."""
+        pieces: list[Piece] = []
+        try:
+            for event in events:
+                pieces += self.read_event(event)
+                if self.is_done:
+                    break
+        except ProviderError as failure:
+            return pieces, failure
+        return pieces, None
+
+    @abstractmethod
+    def read_event(self, event: ServerSentEvent) -> Iterable[Piece]:
+        """The pieces of one event. Raises ProviderError where it tells of a failure or cannot be read."""
+
+    @abstractmethod
+    def end(self) -> list[Piece]:
+        """The last pieces, once the server has ended its answer. Raises ProviderError where it broke off."""
+
+    def text(self, content: str | None) -> Iterable[Piece]:
+        """The delta of ``content``, where it has whole characters."""
+        if content and (whole := self._characters.add(content)):
+            self.has_text = True
+            return (Delta(whole),)
+        return ()
+
+    def rest(self) -> list[Piece]:
+        """The delta of a character whose second half never came."""
+        return [Delta("\ufffd")] if self._characters.end() else []
+
+
+class Characters:
+    """Joins surrogate pairs, also over two deltas; lone ones become U+FFFD."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, content: str) -> str:
+        """The whole characters up to here; the first half of a pair waits for the next call."""
+        content = self._half + content
+        self._half = ""
+        if content.isascii():
+            return content
+        if "\ud800" <= content[-1] <= "\udbff":
+            content, self._half = content[:-1], content[-1]
+        return content.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def end(self) -> str:
+        """What stands in for a half that waits: U+FFFD, or nothing."""
+        half, self._half = self._half, ""
+        return "\ufffd" if half else ""
+
+
+async def read_answer(
+    events: AsyncGenerator[Sequence[ServerSentEvent], None], answer: Answer
+) -> AsyncGenerator[Sequence[Piece], None]:
+    """The pieces of ``answer``, batch by batch. Raises ProviderError after the pieces that came before it."""
+    async with aclosing(events):
+        async for batch in events:
+            pieces, failure = answer.read(batch)
+            if pieces:
+                yield pieces
+            if failure is not None:
+                raise failure
+            if answer.is_done:
+                break
+    yield answer.end()
+
+
+def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """The JSON of an event. Raises ProviderError where it is none, or not of the decoder's type."""
+    try:
+        try:
+            return decoder.decode(data)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # The fast decoder refuses lone surrogates, which servers send where they cut an emoji in two.
+            return msgspec.convert(json.loads(data), decoder.type)
+    except (ValueError, RecursionError) as error:
+        raise broken(f"an event that cannot be read: {type(error).__name__}") from None
+
+
+def count(value: object) -> int | None:
+    """A whole number of tokens, 0 to MOST_TOKENS; None where ``value`` is anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= MOST_TOKENS else None
+
+
+def detail(usage: dict[str, object], group: str, name: str) -> int:
+    """The count at ``usage[group][name]``; 0 where there is none."""
+    details = usage.get(group)
+    return (count(details.get(name)) or 0) if isinstance(details, dict) else 0
+
+
+def broken(detail: str) -> ProviderError:
+    """The answer ended where it should not have."""
+    return ProviderError("The provider's answer broke off. Please try again.", retryable=True, detail=detail)
+
+
+def failed() -> ProviderError:
+    """The provider said, inside the stream, that it failed. What it said stays here."""
+    return ProviderError(
+        "The provider failed while it was answering. Please try again.",
+        retryable=True,
+        detail="an error inside the stream",
+    )
