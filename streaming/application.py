@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from asgiref.sync import ThreadSensitiveContext
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from streaming import lifecycle
 from streaming.bodies import MAX_BODY_BYTES
@@ -54,20 +55,24 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
-        elif scope["type"] == "http" and scope["path"] in _stream_paths():
+        elif scope["type"] == "http" and _path(scope) == _stream_path():
             async with ThreadSensitiveContext(executor=self._thread):
                 await _bounded(self._streams, scope, receive, send)
-        elif scope["type"] == "http" and scope["path"].startswith("/api/"):
+        elif scope["type"] == "http" and _path(scope).startswith(_stream_path().removesuffix("v1/stream")):
             await _bounded(self._pages, scope, receive, send)
         else:
             await self._pages(scope, receive, send)
 
 
-def _stream_paths() -> tuple[str, ...]:
-    try:
-        return (reverse("streaming:stream"),)
-    except NoReverseMatch:
-        return ()
+def _path(scope: Scope) -> str:
+    """The path within the project, without the server's ``root_path``."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+@functools.cache
+def _stream_path() -> str:
+    """Where the project has put the stream endpoint. Raises NoReverseMatch where it has not."""
+    return reverse("streaming:stream")
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -129,8 +129,10 @@ class _Drain:
         """Look after this engine from now on; the handlers are set the first time."""
         self._engine, self._loop = engine, loop
         for number in SIGNALS:
-            if number not in self._previous:
-                self._previous[number] = signal.getsignal(number)
+            handler = signal.getsignal(number)
+            # One that was ignored at the start, as SIGINT is in a script's background, stays so.
+            if number not in self._previous and handler is not signal.SIG_IGN:
+                self._previous[number] = handler
                 signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

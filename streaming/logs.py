@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import traceback
 from datetime import UTC, datetime
 from typing import Any
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_QUERY = re.compile(r"\?\S*")
 _KEPT_BACK = frozenset({"request", "server_time"})
 
 
 def hide_queries() -> None:
-    """Keep query strings, which may hold prompts, out of uvicorn's access log."""
+    """Keep query strings, which may hold prompts, out of what the servers log."""
     logging.getLogger("uvicorn.access").addFilter(_without_query)
+    logging.getLogger("daphne.server").addFilter(_without_uri)
 
 
 def _without_query(record: logging.LogRecord) -> bool:
@@ -22,6 +25,12 @@ def _without_query(record: logging.LogRecord) -> bool:
     if isinstance(record.args, tuple) and len(record.args) == 5:
         client, method, path, *rest = record.args
         record.args = (client, method, str(path).partition("?")[0], *rest)
+    return True
+
+
+def _without_uri(record: logging.LogRecord) -> bool:
+    """Daphne describes a request with its whole address where it had to end it."""
+    record.msg, record.args = _QUERY.sub("?", record.getMessage()), ()
     return True
 
 

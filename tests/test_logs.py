@@ -54,6 +54,13 @@ def test_the_access_log_of_uvicorn_has_no_query_strings(caplog: pytest.LogCaptur
     assert "/api/v1/stream HTTP" in caplog.text and "secret" not in caplog.text
 
 
+def test_what_daphne_tells_of_a_request_has_no_query_string(caplog: pytest.LogCaptureFixture) -> None:
+    hide_queries()
+    message = "Application instance %r for connection %s took too long to shut down and was killed."
+    logging.getLogger("daphne.server").warning(message, "<Task>", "<WebRequest uri=/api?message=secret method=GET>")
+    assert "uri=/api? method=GET" in caplog.text and "secret" not in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])
 def test_start_resume_and_terminal_are_a_line_each(kind: str, sqlite_url: str, serve: Callable[..., Server]) -> None:
     server = serve(sqlite_url, kind=kind)

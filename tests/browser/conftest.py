@@ -13,7 +13,8 @@ from tests.databases import skip
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright leaves an event loop in this thread as long as it runs.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
