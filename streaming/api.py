@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from ninja import NinjaAPI, Schema
 from ninja.errors import ValidationError
 from pydantic import Field
@@ -20,6 +21,7 @@ from streaming.claims import Owner
 from streaming.engine import Engine
 from streaming.errors import FieldError, InvalidRequest, StreamNotFound
 from streaming.models import Stream
+from streaming.openapi import stream_operations
 from streaming.params import IDENTIFIER, checked
 from streaming.pricelist import prices_at
 from streaming.pricing import usd_per_million
@@ -43,6 +45,11 @@ class API(NinjaAPI):
             elif iscoroutinefunction(pattern.callback):
                 pattern.callback = _methods_as_problems(pattern.callback)
         return patterns, app_name, namespace
+
+    def get_openapi_schema(self, **options: Any) -> Any:
+        schema = super().get_openapi_schema(**options)
+        schema["paths"][reverse("streaming:stream")] = stream_operations()
+        return schema
 
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
         response = super().create_temporal_response(request)

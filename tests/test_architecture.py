@@ -20,7 +20,7 @@ LAYERS = (
     {"store", "lease", "ledger", "pricelist", "claims", "cancels", "snapshots", "context", "eventlog.database"},
     {"producer", "reader", "sweeper", "journal"},
     {"engine"},
-    {"identity", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
+    {"identity", "openapi", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
     {"views", "api", "probes", "admin", "application"},
     {"urls", "asgi"},
 )

@@ -118,3 +118,16 @@ def test_the_api_is_described(either: Client) -> None:
     assert {"/api/v1/anon_session", "/api/v1/models", "/api/v1/streams", "/api/v1/streams/{stream_id}"} <= set(
         described
     )
+
+
+def test_the_stream_endpoint_is_described_with_all_its_parameters_and_refusals(anyone: Client) -> None:
+    described = anyone.get("/api/openapi.json").json
+    assert described["openapi"].startswith("3.")
+    operations = described["paths"]["/api/v1/stream"]
+    assert set(operations) == {"get", "post"}
+    for operation in operations.values():
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        assert names >= {"user_id", "message", "model", "stream_id", "last_event_id", "parent_id", "Last-Event-ID"}
+        assert {"200", "204", "400", "401", "403", "404", "409", "410", "413", "415", "429", "503"} <= set(
+            operation["responses"]
+        )

@@ -1,0 +1,98 @@
+"""The OpenAPI description of ``/api/v1/stream``, by hand: the framework describes the JSON endpoints by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streaming.conf import settings
+from streaming.params import MAX_MODEL_CHARS, MAX_TEMPERATURE, MOST_OUTPUT_TOKENS
+
+IDENTIFIER = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"}
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "error_type"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "error_type": {"type": "string"},
+        "latest_event_id": {"type": "integer", "description": "With `ahead_of_log`: the log's end."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "reason"],
+                "properties": {"name": {"type": "string"}, "reason": {"type": "string"}},
+            },
+        },
+    },
+}
+REFUSALS = {
+    "400": "A bad or missing parameter; all of them are named.",
+    "401": "No identity where one is required.",
+    "403": "An identity that may not act for this `user_id`, or a request of another site.",
+    "404": "No such stream, to this owner.",
+    "409": "`conflict`: the same `stream_id`, another request; `ahead_of_log`: a cursor beyond the end.",
+    "410": "The stream's events were pruned.",
+    "413": "A body of more than 1 MiB.",
+    "415": "A body that is neither JSON nor a form.",
+    "429": "A limit was reached; `Retry-After` tells when to try again.",
+    "503": "No provider is configured for the model, or the server is full or shutting down.",
+}
+
+
+def stream_operations() -> dict[str, Any]:
+    """The path item of the stream endpoint: GET with a query, POST with a body."""
+    return {"get": _operation("get"), "post": {**_operation("post"), "requestBody": _body()}}
+
+
+def _fields() -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1, "maxLength": settings.STREAM_MAX_MESSAGE_CHARS}
+    return {
+        "user_id": {**IDENTIFIER, "description": "Who asks; left out where the request carries an identity."},
+        "message": {**text, "description": "The prompt. Needed to start, not to attach."},
+        "model": {"type": "string", "minLength": 1, "maxLength": MAX_MODEL_CHARS, "description": "See /api/v1/models."},
+        "stream_id": {**IDENTIFIER, "description": "Made by the server when left out."},
+        "last_event_id": {"type": "integer", "minimum": -1, "description": "The last event that the client has."},
+        "conversation_id": IDENTIFIER,
+        "parent_id": {**IDENTIFIER, "description": "The `stream_id` whose answer this message follows."},
+        "system": text,
+        "temperature": {"type": "number", "minimum": 0, "maximum": MAX_TEMPERATURE},
+        "max_tokens": {"type": "integer", "minimum": 1, "maximum": MOST_OUTPUT_TOKENS},
+    }
+
+
+def _body() -> dict[str, Any]:
+    schema = {"type": "object", "properties": _fields()}
+    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    return {"required": False, "content": {kind: {"schema": schema} for kind in kinds}}
+
+
+def _operation(method: str) -> dict[str, Any]:
+    query = [{"name": name, "in": "query", "schema": schema} for name, schema in _fields().items()]
+    header = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^(-1|[0-9]{1,30})$"}}
+    stream = {"schema": {"type": "string"}}
+    answers: dict[str, Any] = {
+        "200": {
+            "description": "The events after the cursor, as `text/event-stream`; of a POST that accepts only JSON, "
+            "the snapshot of a stream that was known.",
+            "content": {"text/event-stream": stream, "application/json": {"schema": {"type": "object"}}},
+        },
+        "204": {"description": "The stream is closed, and the client has all of it."},
+    }
+    if method == "post":
+        started = "Started; the snapshot, where the client accepts only JSON."
+        answers["201"] = {"description": started, "content": {"application/json": {"schema": {"type": "object"}}}}
+    problems = {
+        status: {"description": sentence, "content": {"application/problem+json": {"schema": PROBLEM}}}
+        for status, sentence in REFUSALS.items()
+    }
+    return {
+        "operationId": f"{method}_stream",
+        "summary": "Start, attach or resume",
+        "description": "An unknown `stream_id` with a `message` starts; a known one with the same request, or without "
+        "a `message`, attaches. Each event has an id; a reader resumes after `last_event_id`.",
+        "parameters": [*query, header],
+        "responses": {**answers, **problems},
+    }
