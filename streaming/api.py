@@ -139,7 +139,7 @@ class SessionOut(Schema):
 @api.post("/v1/anon_session", response=SessionOut, summary="A new anonymous identity")
 async def anon_session(request: HttpRequest) -> HttpResponseBase:
     """Sets a signed cookie and answers its ``user_id``."""
-    identities.refuse_foreign_sites(request, None)
+    identities.refuse_other_origins(request)
     user_id = identities.new_anonymous()
     response = json_response({"user_id": user_id})
     identities.remember(response, user_id, secure=request.is_secure())

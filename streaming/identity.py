@@ -22,7 +22,7 @@ from django.http.response import HttpResponseBase
 from streaming import keys
 from streaming.adoption import Adoption, is_due
 from streaming.claims import Owner
-from streaming.conf import settings
+from streaming.conf import allowed_origins, settings
 from streaming.errors import FieldError, IdentityRequired, InvalidRequest, NotAllowed
 from streaming.keys import Credential
 from streaming.models import Scope
@@ -100,7 +100,7 @@ def refuse_foreign_hosts(request: HttpRequest) -> None:
 
 
 def refuse_foreign_sites(request: HttpRequest, identity: Identity | None) -> None:
-    """Raises NotAllowed where a browser says that another site made this request.
+    """Raises NotAllowed where a browser says that another site made this request, one that CORS does not allow.
 
     With a session the browser has to say that our own site made it; a client that is no browser sends
     neither header and passes.
@@ -108,9 +108,16 @@ def refuse_foreign_sites(request: HttpRequest, identity: Identity | None) -> Non
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     same_origin = site == "same-origin" or (origin is not None and _is_ours(origin, request))
     foreign = site == "cross-site" or (origin is not None and not _is_ours(origin, request))
-    unproven = identity is not None and identity.issuer == SESSION and (site or origin) and not same_origin
-    if foreign or unproven:
+    by_session = identity is not None and identity.issuer == SESSION
+    unproven = by_session and (site or origin) and not same_origin
+    allowed = not by_session and origin in allowed_origins()
+    if (foreign and not allowed) or unproven:
         raise NotAllowed("A request from another site starts nothing.")
+
+
+def refuse_other_origins(request: HttpRequest) -> None:
+    """As ``refuse_foreign_sites`` with a session, for what makes one: a site that CORS allows gets none."""
+    refuse_foreign_sites(request, Identity(SESSION, None))
 
 
 def new_anonymous() -> str:
