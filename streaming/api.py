@@ -219,7 +219,10 @@ async def _cancel(request: HttpRequest, stream_id: str, user_id: str | None) -> 
     if not IDENTIFIER.fullmatch(stream_id):
         raise StreamNotFound
     closed = await engine.cancel(owner, stream_id)
-    return 200 if closed else 202, await engine.store.read(snapshot, owner, stream_id) or {}
+    shown = await engine.store.read(snapshot, owner, stream_id)
+    if shown is None:
+        raise StreamNotFound  # a login has just taken it along
+    return 200 if closed else 202, shown
 
 
 async def _owner(request: HttpRequest, user_id: str | None, scope: Scope) -> tuple[Owner, Engine]:

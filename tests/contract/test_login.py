@@ -136,3 +136,24 @@ def test_a_reader_ends_within_two_seconds_of_its_logout(place: Place) -> None:
         assert time.monotonic() - ended < 2.5, "two seconds, and what a busy machine takes"
         assert b"event: done" in unharmed.read()
     assert here.snapshot(name).status == 401
+
+
+def test_on_postgresql_it_is_the_same(
+    tmp_path_factory: pytest.TempPathFactory, postgresql: databases.PostgreSQL
+) -> None:
+    url = postgresql.new()
+    with running(tmp_path_factory, url, "uvicorn", STREAM_OPEN_ACCESS="0") as server:
+        place = Place(server, url)
+        place.new_user("m")
+        visitor, _ = session(server)
+        ids = {fresh(), fresh()}
+        for name in ids:
+            visitor.post({"stream_id": name, "message": "/count 2 0"})
+        member = place.log_in("m", visitor.headers["Cookie"])
+        assert (listed(member), listed(visitor)) == (ids, set())
+        name = ids.pop()
+        assert place.holder(place.key()).snapshot(name, user_id="u1").status == 404
+        with member.open("GET", f"{STREAM}?{urlencode({'stream_id': 'live', 'message': '/count 600 100'})}") as reader:
+            reader.readline()
+            place.log_out(member)
+            assert b"event: done" not in reader.read()
