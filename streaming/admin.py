@@ -1,21 +1,24 @@
-"""Admin: read-only views of streams, their events, costs and processes; prices can be edited."""
+"""Admin: streams, their events, costs and processes to look at; prices to edit; API keys to make and revoke."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
+from streaming import keys
 from streaming.events import usd
 from streaming.lease import is_dead, store_clock
-from streaming.models import CostRecord, ModelPrice, Process, Stream, StreamEvent
+from streaming.models import ApiKey, CostRecord, ModelPrice, Process, Scope, Stream, StreamEvent
 from streaming.pricing import usd_per_million
 
 EVENTS_PER_PAGE = 200
@@ -201,6 +204,57 @@ class ModelPriceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("provider", "model", "starts_at", "input_usd", "output_usd", "cached_input_usd", "cache_write_usd")
     list_filter = ("provider",)
     search_fields = ("model",)
+
+
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new key: whose it is, what for, and how long."""
+
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, initial=Scope.values, widget=forms.CheckboxSelectMultiple)
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "scopes", "expires_at")
+
+    def clean_scopes(self) -> str:
+        return " ".join(self.cleaned_data["scopes"])
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Keys are made and revoked here, and neither changed nor deleted: their streams keep their name."""
+
+    form = ApiKeyForm
+    list_display = ("name", "prefix", "scopes", "usable", "created_at", "expires_at", "revoked_at", "last_used_at")
+    search_fields = ("name", "prefix__startswith")
+    ordering = ("-pk",)
+    actions = ("revoke",)
+    fields = ("name", "scopes", "expires_at")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return super().has_change_permission(request)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields if obj is None else self.list_display
+
+    @admin.display(boolean=True)
+    def usable(self, key: ApiKey) -> bool:
+        return ApiKey.objects.usable().filter(pk=key.pk).exists()
+
+    @admin.action(description="Revoke: end the selected keys at once", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, chosen: QuerySet[ApiKey]) -> None:
+        count = keys.revoke(list(chosen.values_list("pk", flat=True)))
+        self.message_user(request, f"Revoked: {count}. Their open streams close within two seconds.")
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        text = keys.issue(obj)
+        super().save_model(request, obj, form, change)
+        self.message_user(request, f"The key of {obj.name}, shown only now: {text}", messages.WARNING)
 
 
 def dollars(pico: int | None) -> str:

@@ -20,7 +20,7 @@ from streaming.bodies import READ_TYPES, parameters
 from streaming.claims import Owner
 from streaming.engine import Engine
 from streaming.errors import FieldError, InvalidRequest, StreamNotFound
-from streaming.models import Stream
+from streaming.models import Scope, Stream
 from streaming.openapi import stream_operations
 from streaming.params import IDENTIFIER, checked
 from streaming.pricelist import prices_at
@@ -146,7 +146,7 @@ class SessionOut(Schema):
 @api.post("/v1/anon_session", response=SessionOut, summary="A new anonymous identity")
 async def anon_session(request: HttpRequest) -> HttpResponseBase:
     """Sets a signed cookie and answers its ``user_id``."""
-    identities.refuse_foreign_sites(request, None)
+    identities.refuse_other_origins(request)
     user_id = identities.new_anonymous()
     response = json_response({"user_id": user_id})
     identities.remember(response, user_id, secure=request.is_secure())
@@ -171,7 +171,7 @@ async def list_streams(
     before: Identifier = None,
 ) -> dict[str, Any]:
     """``q`` searches the messages; ``before`` is the ``next`` of the page before."""
-    owner, engine = await _owner(request, user_id)
+    owner, engine = await _owner(request, user_id, Scope.READ)
     query = q.replace("\0", "")
     try:
         return await engine.store.read(
@@ -184,7 +184,7 @@ async def list_streams(
 @api.get("/v1/streams/{stream_id}", response=Snapshot, summary="What is true of a stream now")
 async def get_stream(request: HttpRequest, stream_id: str, user_id: Identifier = None) -> dict[str, Any]:
     """The snapshot of one of one's own streams; of a pruned one, what is kept."""
-    owner, engine = await _owner(request, user_id)
+    owner, engine = await _owner(request, user_id, Scope.READ)
     found = await engine.store.read(snapshot, owner, stream_id) if IDENTIFIER.fullmatch(stream_id) else None
     if found is None:
         raise StreamNotFound
@@ -222,20 +222,25 @@ def fail(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 async def _cancel(request: HttpRequest, stream_id: str, user_id: str | None) -> tuple[int, dict[str, Any]]:
-    owner, engine = await _owner(request, user_id)
-    identities.refuse_foreign_sites(request, await identity_of(request, engine))
+    owner, engine = await _owner(request, user_id, Scope.STREAM)
     if not IDENTIFIER.fullmatch(stream_id):
         raise StreamNotFound
     closed = await engine.cancel(owner, stream_id)
-    return 200 if closed else 202, await engine.store.read(snapshot, owner, stream_id) or {}
+    shown = await engine.store.read(snapshot, owner, stream_id)
+    if shown is None:
+        raise StreamNotFound  # a login has just taken it along
+    return 200 if closed else 202, shown
 
 
-async def _owner(request: HttpRequest, user_id: str | None) -> tuple[Owner, Engine]:
+async def _owner(request: HttpRequest, user_id: str | None, scope: Scope) -> tuple[Owner, Engine]:
     engine = await started()
     identity = await identity_of(request, engine)
     if identity is not None and identity.user_id is None and user_id is None:
         raise InvalidRequest(FieldError("user_id", "is required where the request carries no identity"))
-    return identities.owner(identity, user_id), engine
+    owner = identities.owner(identity, user_id, scope)
+    if scope is Scope.STREAM:
+        identities.refuse_foreign_sites(request, identity)
+    return owner, engine
 
 
 def _describe(model: Model) -> dict[str, Any]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from io import BytesIO
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
-from django.core.handlers.asgi import ASGIHandler
+from django.core.exceptions import MiddlewareNotUsed
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.exception import convert_exception_to_response
 from django.urls import reverse
 
 from streaming import lifecycle
 from streaming.bodies import MAX_BODY_BYTES
 from streaming.errors import BodyTooLarge
-from streaming.middleware import request_id, sane_or_new
+from streaming.middleware import Cors, request_id, sane_or_new
 from streaming.responses import problem
 
 Scope = dict[str, Any]
@@ -32,7 +35,8 @@ class StreamHandler(ASGIHandler):
     """Django without the project's middleware, for the stream endpoint alone.
 
     A synchronous middleware would cost every request a thread, and a compressing one would compress each
-    frame on its own. The view needs none of them: it identifies and guards by itself.
+    frame on its own. The view needs none of them: it identifies and guards by itself. What is left are the
+    request's id and CORS.
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -40,6 +44,8 @@ class StreamHandler(ASGIHandler):
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
         inner = convert_exception_to_response(self._get_response_async)  # type: ignore[attr-defined]  # Django has it
+        with suppress(MiddlewareNotUsed):
+            inner = convert_exception_to_response(Cors(inner))
         self._middleware_chain = convert_exception_to_response(request_id(inner))
 
 
@@ -107,4 +113,6 @@ async def _bounded(handler: ASGIHandler, scope: Scope, receive: Receive, send: S
     except _BodyTooLarge:
         refusal = problem(BodyTooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes."))
         refusal.headers["X-Request-Id"] = sane_or_new(headers.get(b"x-request-id", b"").decode("latin-1"))
+        with suppress(MiddlewareNotUsed):
+            Cors(handler.get_response_async).add_response_headers(ASGIRequest(scope, BytesIO()), refusal)
         await handler.send_response(refusal, send)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from corsheaders.checks import check_settings
 from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
-from streaming.conf import DEFAULTS, settings
+from streaming.conf import DEFAULTS, allowed_origins, settings
 from streaming.providers.servers import server_problems
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "testserver"})
@@ -58,6 +59,21 @@ def numbers_are_sensible(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
 def named_servers_are_well_formed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """``STREAM_OPENAI_COMPATIBLE`` names servers that can be asked."""
     return [Error(f"STREAM_OPENAI_COMPATIBLE: {problem}", id="streaming.E005") for problem in server_problems()]
+
+
+@register("streaming")
+def other_sites_are_named(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """CORS lets in origins that are named, and never with cookies: those are for our own pages."""
+    if not allowed_origins():
+        return []
+    errors = check_settings()
+    if {"null", "file://"} & set(allowed_origins()):
+        hint = "Name origins such as https://app.example.com."
+        errors.append(Error("CORS_ALLOWED_ORIGINS lets in what may be any page.", hint=hint, id="streaming.E006"))
+    for name in ("CORS_ALLOW_CREDENTIALS", "CORS_ALLOW_ALL_ORIGINS"):
+        if getattr(django_settings, name, False):
+            errors.append(Error(f"{name} is on.", hint="Name origins, and give them API keys.", id="streaming.E007"))
+    return errors
 
 
 @register("streaming")

@@ -107,3 +107,8 @@ settings = StreamSettings()
 def own_setting(name: str) -> str:
     """A setting whose name is an installation's own: of the Django settings, else of the environment, else empty."""
     return str(getattr(django_settings, name, None) or os.environ.get(name, ""))
+
+
+def allowed_origins() -> tuple[str, ...]:
+    """The other sites whose pages may use the API: ``CORS_ALLOWED_ORIGINS``, as django-cors-headers calls it."""
+    return tuple(getattr(django_settings, "CORS_ALLOWED_ORIGINS", ()))

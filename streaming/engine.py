@@ -22,6 +22,7 @@ from streaming.endings import CANCELLED, FAILED, INTERRUPTED
 from streaming.errors import AheadOfLog, Conflict, LogGone, StreamNotFound, StreamPruned, Unavailable
 from streaming.eventlog.base import EventLog
 from streaming.journal import log_start, log_terminal, names
+from streaming.keys import Credential
 from streaming.models import Stream
 from streaming.params import Ask
 from streaming.pricelist import prices_at
@@ -30,6 +31,7 @@ from streaming.producer import Assignment, Producer
 from streaming.providers import registry
 from streaming.providers.base import Model, Prompt, Provider, Turn
 from streaming.reader import Reader
+from streaming.revocations import Revocations
 from streaming.store import Store, StoreClosed
 from streaming.sweeper import Sweeper
 
@@ -68,6 +70,7 @@ class Engine:
     def __init__(self) -> None:
         self.store = Store()
         self.log = _make_log(self.store)
+        self.revocations = Revocations(self.store)
         self.draining = False
         self.process = 0
         self._live: dict[int, Producer] = {}
@@ -82,7 +85,7 @@ class Engine:
         self.process = (await self.store.write(lease.register, "web")).pk
         self._running.enter_context(self.log.run())
         sweeper = Sweeper(self.store, self.log, self.process, self._live.keys, lambda: self.draining)
-        for work in (sweeper.run(), self._watch_cancels()):
+        for work in (sweeper.run(), self._watch_cancels(), self.revocations.run()):
             self._running.callback(self._spawn(work).cancel)
         logger.info("process started", extra={"event": "process_started", "process_key": self.process})
 
@@ -128,10 +131,18 @@ class Engine:
                     found = await self.store.read(claims.find, owner, stream_id) or found
         return found.closed
 
-    def read(self, found: Found, after: int, opening: bytes) -> Reader:
-        """Follow a stream after an event id. The caller closes the reader."""
-        reader = Reader(self.log, found.key, after, opening=opening, on_close=self._readers.discard)
+    def read(self, found: Found, after: int, opening: bytes, credential: Credential | None = None) -> Reader:
+        """Follow a stream after an event id, as long as ``credential`` is good. The caller closes the reader."""
+
+        def forget(reader: Reader) -> None:
+            self._readers.discard(reader)
+            if credential is not None:
+                self.revocations.forget(reader, credential)
+
+        reader = Reader(self.log, found.key, after, opening=opening, on_close=forget)
         self._readers.add(reader)
+        if credential is not None:
+            self.revocations.admit(reader, credential)
         return reader
 
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:

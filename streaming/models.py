@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from streaming.events import LOG_FORMAT, EventType
 
@@ -217,3 +218,41 @@ class ModelPrice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.model} from {self.starts_at:%Y-%m-%d}"
+
+
+class Scope(models.TextChoices):
+    """What an API key may be used for."""
+
+    STREAM = "stream", "stream: start, attach and cancel"
+    READ = "read", "read: snapshots and lists"
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self) -> ApiKeyQuerySet:
+        """The keys that are neither revoked nor expired."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), revoked_at__isnull=True)
+
+
+class ApiKey(models.Model):
+    """A program's credential. Never deleted: it is the issuer of its streams, and its name stays theirs."""
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, editable=False)
+    """The beginning of the key, by which people know it again."""
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    """SHA-256 of the key. No salt: the key is 256 random bits, which nobody guesses."""
+    scopes = models.CharField(max_length=64)
+    """Some of ``Scope``, with a space between them."""
+    created_at = models.DateTimeField(editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never. The time is UTC.")
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    """To the minute: it is not written for every request."""
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"

@@ -8,18 +8,19 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
-from django.conf import settings as django_settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
 from streaming import identity as identities
 from streaming import lifecycle
+from streaming.adoption import adopt_all
 from streaming.bodies import parameters
 from streaming.engine import Engine, Opened
 from streaming.errors import IdentityRequired, NoSuchResource, Refusal, Unavailable
 from streaming.identity import Identity
 from streaming.journal import log_resume
+from streaming.models import Scope
 from streaming.params import parse
 from streaming.providers import registry
 from streaming.responses import (
@@ -87,7 +88,7 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     )
     if unidentified is not None:
         raise unidentified
-    owner = identities.owner(identity, ask.user_id)
+    owner = identities.owner(identity, ask.user_id, Scope.STREAM)
     if ask.message is not None:
         identities.refuse_foreign_sites(request, identity)
     request_id = request_id_of(request)
@@ -99,7 +100,7 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
         log_resume(opened.found.stream_id, request_id, ask.after, opened.found.last_event_id)
     if opened.found.closed and ask.after >= opened.found.last_event_id:
         return no_content(opened.found.stream_id)
-    return _event_stream(request, engine, opened, ask.after)
+    return _event_stream(request, engine, opened, ask.after, identity)
 
 
 @refusals_as_problems
@@ -118,10 +119,18 @@ async def started() -> Engine:
 
 
 async def identity_of(request: HttpRequest, engine: Engine) -> Identity | None:
-    """Who the request acts for; asks the database, in a reader thread, only where there may be a login."""
-    if django_settings.SESSION_COOKIE_NAME in request.COOKIES:
-        return await engine.store.read(identities.identify, request)
-    return identities.identify(request)
+    """Who the request acts for; asks the database, in a reader thread, only where it has to.
+
+    The first request of a login takes along what its visitor streamed before it, anonymously.
+    """
+    if not identities.needs_database(request):
+        return identities.identify(request)
+    identity = await engine.store.read(identities.identify, request)
+    if identity is not None and identity.credential is not None and identity.credential.key is not None:
+        engine.revocations.used(identity.credential.key)
+    if identity is not None and identity.adoption is not None:
+        await engine.store.write(adopt_all, identity.adoption)
+    return identity
 
 
 def request_id_of(request: HttpRequest) -> str:
@@ -137,9 +146,11 @@ async def _identity_or_refusal(request: HttpRequest, engine: Engine) -> tuple[Id
         return None, refusal
 
 
-def _event_stream(request: HttpRequest, engine: Engine, opened: Opened, after: int) -> EventStreamResponse:
+def _event_stream(
+    request: HttpRequest, engine: Engine, opened: Opened, after: int, identity: Identity | None
+) -> EventStreamResponse:
     opening = OPENING + UNDISPATCHED_ID if opened.id_made_here else OPENING
-    reader = engine.read(opened.found, after, opening)
+    reader = engine.read(opened.found, after, opening, identity.credential if identity else None)
     return EventStreamResponse(reader, stream_id=opened.found.stream_id, http_version=http_version(request))
 
 

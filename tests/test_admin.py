@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 
@@ -60,6 +61,31 @@ def test_nothing_of_it_can_be_changed(admin: tuple[Server, httpx.Client]) -> Non
     for action in (link, link.replace("change", "delete"), "/admin/streaming/stream/add/"):
         answer = client.post(action, data={"csrfmiddlewaretoken": token, "post": "yes"})
         assert answer.status_code == 403, action
+
+
+def test_an_api_key_is_shown_once_and_revoked_at_once(admin: tuple[Server, httpx.Client]) -> None:
+    server, client = admin
+    values = {"name": "robot", "scopes": ["read", "stream"], "expires_at_0": "", "expires_at_1": ""}
+    form = {**values, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+    page = client.post("/admin/streaming/apikey/add/", data=form, headers={"Referer": server.url}).text
+    shown = re.search(r"mgk_[A-Za-z0-9_-]{43}", page)
+    assert shown, page
+    key, digest = shown[0], hashlib.sha256(shown[0].encode()).hexdigest()
+    holder = {"Authorization": f"Bearer {key}"}
+    path = f"{server.url}/api/v1/streams?user_id=u1"
+    assert httpx.get(path, headers=holder, trust_env=False).status_code == 200
+    link = _link(client, "apikey", "robot")
+    pages = [client.get(each).text for each in ("/admin/streaming/apikey/", link, link.replace("change", "history"))]
+    pages.append(client.get("/admin/").text)
+    for page in pages:
+        assert key not in page and digest not in page
+    assert key[:10] in pages[0] and "read stream" in pages[0]
+    assert 'name="_save"' not in pages[1]
+    assert client.post(link.replace("change", "delete"), data={"post": "yes", **form}).status_code == 403
+    chosen = {"action": "revoke", "_selected_action": link.split("/")[4], **form}
+    assert "Revoked: 1." in client.post("/admin/streaming/apikey/", data=chosen).text
+    assert httpx.get(path, headers=holder, trust_env=False).status_code == 401
+    assert "mgk_" not in server.log_text()
 
 
 def test_strangers_see_no_admin(admin: tuple[Server, httpx.Client]) -> None:

@@ -29,6 +29,7 @@ def running(
     log = server.log_text()
     assert CANARY not in log
     assert CANARY_KEY not in log
+    assert "mgk_" not in log
     assert "Traceback" not in log
     assert '"exception":' not in log
 
