@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,6 @@ globals().update(
     {
         name: env.get_value(name, cast=type(default), default=default)
         for name, default in DEFAULTS.items()
-        if isinstance(default, (bool, int, float, str))
+        if isinstance(default, (bool, int, float, str, Decimal))
     }
 )
