@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from streaming import lease, ledger, limits
 from streaming.claims import Claim, Found, Owner, claim_all
 from streaming.endings import INTERRUPTED, Settlement
-from streaming.errors import BudgetExceeded, RateLimited
+from streaming.errors import BudgetExceeded, Limited, RateLimited
 from streaming.models import Allowance, CostRecord
 from streaming.params import Ask
 from streaming.pricing import PICO_PER_USD, Prices, Usage
@@ -234,3 +236,41 @@ def test_retry_after_of_a_quota_is_the_second_at_which_one_more_fits(database: s
     clock.now += timedelta(seconds=45 * 60)
     assert isinstance(clock.start("anon_1", "a1"), Found)
     assert isinstance(clock.start("anon_1", "a1"), RateLimited)
+
+
+LIMITS: dict[str, tuple[dict[str, Any], str]] = {
+    "live": ({"STREAM_MAX_CONCURRENT_PER_USER": 1}, "u1"),
+    "own budget": ({"STREAM_BUDGET_USD_PER_DAY": Decimal("0.01"), "STREAM_MAX_CONCURRENT_PER_USER": 0}, "u1"),
+    "budget of all": ({"STREAM_BUDGET_USD_PER_DAY_TOTAL": Decimal("0.01"), "STREAM_MAX_CONCURRENT_PER_USER": 0}, "u2"),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_start_waits_for_another_under_the_same_limit_that_is_not_committed(database: str, limit: str) -> None:
+    options, other_user = LIMITS[limit]
+    clock = Clock()
+
+    def start_elsewhere() -> Found | Exception:
+        try:
+            return clock.start(other_user)
+        finally:
+            connections.close_all()
+
+    with override_settings(**options), ThreadPoolExecutor(1) as elsewhere:
+        for user_id in ("u1", other_user):
+            clock.settle(clock.start(user_id), 0)
+        with transaction.atomic():
+            assert isinstance(clock.start("u1"), Found)
+            waiting = elsewhere.submit(start_elsewhere)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.5)
+        assert isinstance(waiting.result(10), Limited)
+
+
+@override_settings(STREAM_QUOTA_MESSAGES_PER_HOUR=0, STREAM_MAX_CONCURRENT_PER_USER=0)
+def test_without_limits_a_start_asks_nothing_more_of_the_database(database: str) -> None:
+    clock = Clock()
+    with CaptureQueriesContext(connections["default"]) as captured:
+        assert isinstance(clock.start("anon_1", "a1"), Found)
+    kinds = [query["sql"].split(" ")[0] for query in captured.captured_queries]
+    assert [kind for kind in kinds if kind in {"SELECT", "INSERT", "UPDATE"}] == ["SELECT"] + ["INSERT"] * 3
