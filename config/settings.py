@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,6 @@ globals().update(
     {
         name: env.get_value(name, cast=type(default), default=default)
         for name, default in DEFAULTS.items()
-        if isinstance(default, (bool, int, float, str))
+        if isinstance(default, (bool, int, float, str, Decimal))
     }
 )

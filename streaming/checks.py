@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from corsheaders.checks import check_settings
@@ -16,7 +18,19 @@ from streaming.providers.servers import server_problems
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "testserver"})
 
-MAY_BE_ZERO = frozenset({"STREAM_DRAIN_SECONDS", "DEMO_TOKENS_PER_SECOND"})
+MAY_BE_ZERO = frozenset(
+    {
+        "STREAM_DRAIN_SECONDS",
+        "DEMO_TOKENS_PER_SECOND",
+        "STREAM_QUOTA_MESSAGES_PER_HOUR",
+        "STREAM_ANONYMOUS_PER_ADDRESS",
+        "STREAM_TRUSTED_PROXIES",
+        "STREAM_MAX_CONCURRENT_PER_USER",
+        "STREAM_MAX_CONNECTIONS_PER_USER",
+        "STREAM_BUDGET_USD_PER_DAY",
+        "STREAM_BUDGET_USD_PER_DAY_TOTAL",
+    }
+)
 
 
 @register("streaming")
@@ -40,10 +54,11 @@ def numbers_are_sensible(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     errors: list[CheckMessage] = []
     for name, default in DEFAULTS.items():
         value = getattr(settings, name)
-        if isinstance(default, bool) or not isinstance(default, (int, float)):
+        if isinstance(default, bool) or not isinstance(default, (int, float, Decimal)):
             continue
-        if value < 0 or (value == 0 and name not in MAY_BE_ZERO):
-            errors.append(Error(f"{name} is {value}; it must be more than 0.", id="streaming.E002"))
+        if not math.isfinite(value) or value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+            rule = "0 or more" if name in MAY_BE_ZERO else "more than 0"
+            errors.append(Error(f"{name} is {value}; it must be {rule}.", id="streaming.E002"))
     if settings.STREAM_LEASE_SECONDS < 2 * settings.STREAM_SWEEP_SECONDS:
         errors.append(
             Error(

@@ -6,12 +6,16 @@ Synchronous; ``claim_all`` runs in a transaction of its caller.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from streaming import ledger
+from streaming.errors import Limited
+from streaming.limits import Demand, Gate
 from streaming.models import Status, Stream, StreamHead
 from streaming.params import Ask
 from streaming.pricing import Prices
@@ -57,7 +61,16 @@ class Claim:
     process: int
     parent: int | None = None
     request_id: str = ""
+    address: str | None = None
+    """Where an anonymous identity asks from, hashed; None for every other."""
+    most_pico_usd: int | None = 0
+    """The most that the call can cost; None where there is a budget and no price is known."""
     nonce: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    @property
+    def demand(self) -> Demand:
+        """What it asks of the limits."""
+        return Demand(self.owner.issuer, self.owner.user_id, self.address, self.most_pico_usd)
 
 
 def find(owner: Owner, stream_id: str) -> Found | None:
@@ -80,24 +93,34 @@ def find_parent(owner: Owner, ask: Ask) -> int | None:
     return None
 
 
-def claim_all(claims: list[Claim]) -> list[Found]:
-    """Create the streams that do not exist yet; answers those that do, whoever made them."""
-    return [_claim(claim) for claim in claims]
+def claim_all(claims: list[Claim], clock: Callable[[], datetime] = timezone.now) -> list[Found | Exception]:
+    """Create the streams that do not exist yet; answers those that do, whoever made them.
+
+    What a limit refuses comes to be Limited, and leaves nothing behind.
+    """
+    gate = Gate((claim.demand for claim in claims), clock)
+    return [_claim(claim, gate) for claim in claims]
 
 
-def _claim(claim: Claim) -> Found:
+def find_refusal(claim: Claim) -> Limited | None:
+    """Why a limit would refuse a start now; locks nothing and promises nothing."""
+    return Gate((), lock=False).refusal(claim.demand)
+
+
+def _claim(claim: Claim, gate: Gate) -> Found | Limited:
     head = _heads(claim.owner, claim.stream_id).first()
     if head is None:
+        if (refusal := gate.refusal(claim.demand)) is not None:
+            return refusal
         try:
             with transaction.atomic():
-                head = _create(claim)
+                head = _create(claim, gate.now)
         except IntegrityError:
             head = _heads(claim.owner, claim.stream_id).get()
     return _found(head, created=head.claim == claim.nonce)
 
 
-def _create(claim: Claim) -> StreamHead:
-    now = timezone.now()
+def _create(claim: Claim, now: datetime) -> StreamHead:
     asked = claim.ask.asked
     stream = Stream.objects.create(
         issuer=claim.owner.issuer,
@@ -107,6 +130,7 @@ def _create(claim: Claim) -> StreamHead:
         parent_id=claim.parent,
         fingerprint=claim.ask.fingerprint,
         request_id=claim.request_id,
+        address=claim.address,
         model=claim.model,
         provider=claim.provider,
         message=asked["message"],
@@ -117,7 +141,8 @@ def _create(claim: Claim) -> StreamHead:
         created_at=now,
         dispatched_at=now,
     )
-    ledger.open_record(stream, claim.prompt_tokens, claim.prices).save(force_insert=True)
+    record = ledger.open_record(stream, claim.prompt_tokens, claim.prices, claim.most_pico_usd or 0)
+    record.save(force_insert=True)
     return StreamHead.objects.create(stream=stream, process_id=claim.process, claim=claim.nonce)
 
 

@@ -7,6 +7,7 @@ is read before it is used, so tests and projects may change a setting at any tim
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
@@ -56,6 +57,30 @@ class StreamSettings:
 
     STREAM_MAX_STREAMS: int = 1000
     """Streams that one process produces at once; a start beyond it is refused with 503."""
+
+    STREAM_QUOTA_MESSAGES_PER_HOUR: int = 20
+    """Streams that an anonymous identity may start in any hour; 0: no limit."""
+
+    STREAM_ANONYMOUS_PER_ADDRESS: int = 1
+    """As many anonymous identities' worth of messages and budget have all those of one address; 0: no limit.
+
+    More than 1 where many people share an address. An IPv6 address stands for its /64.
+    """
+
+    STREAM_TRUSTED_PROXIES: int = 0
+    """Proxies in front of the server that each add to ``X-Forwarded-For``; 0: the header is not looked at."""
+
+    STREAM_MAX_CONCURRENT_PER_USER: int = 5
+    """Live streams of one owner; 0: no limit."""
+
+    STREAM_MAX_CONNECTIONS_PER_USER: int = 20
+    """Open reader connections of one owner to one process; 0: no limit."""
+
+    STREAM_BUDGET_USD_PER_DAY: Decimal = Decimal(0)
+    """What one owner's streams may cost in a day (UTC); 0: no limit."""
+
+    STREAM_BUDGET_USD_PER_DAY_TOTAL: Decimal = Decimal(0)
+    """What all streams together may cost in a day (UTC); 0: no limit."""
 
     STREAM_EVENT_LOG: dict[str, Any] = {"BACKEND": "streaming.eventlog.database.DatabaseEventLog"}  # noqa: RUF012
     """The event log: ``{"BACKEND": dotted path, "OPTIONS": {...}}``."""

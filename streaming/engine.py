@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import DatabaseError
@@ -23,10 +24,11 @@ from streaming.errors import AheadOfLog, Conflict, LogGone, StreamNotFound, Stre
 from streaming.eventlog.base import EventLog
 from streaming.journal import log_start, log_terminal, names
 from streaming.keys import Credential
+from streaming.limits import Place, Places, has_budget
 from streaming.models import Stream
 from streaming.params import Ask
 from streaming.pricelist import prices_at
-from streaming.pricing import count_tokens
+from streaming.pricing import Prices, count_tokens, most_cost
 from streaming.producer import Assignment, Producer
 from streaming.providers import registry
 from streaming.providers.base import Model, Prompt, Provider, Turn
@@ -76,6 +78,7 @@ class Engine:
         self._live: dict[int, Producer] = {}
         self._starting = 0
         self._readers: set[Reader] = set()
+        self._places = Places()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._running = ExitStack()
 
@@ -99,14 +102,26 @@ class Engine:
         """Whether the event log takes appends: from ``start`` until ``stop_writing``."""
         return self.store.takes_writes
 
-    async def open(self, owner: Owner, ask: Ask, request_id: str) -> Opened:
-        """Start a stream, or attach to the one that has this id. Raises Refusal."""
+    async def open(
+        self, owner: Owner, ask: Ask, request_id: str, *, address: str | None = None, reads: bool = True
+    ) -> Opened:
+        """Start a stream, or attach to the one that has this id. Raises Refusal.
+
+        ``address``: where an anonymous identity asks from, hashed. ``reads``: ``read`` follows at once, so that a
+        start has to have a place for a reader.
+        """
         found = await self.store.read(claims.find, owner, ask.stream_id) if ask.stream_id else None
         if found is None:
             if ask.resumes or ask.message is None:
                 raise StreamNotFound
-            # Shielded: a client that leaves now must not leave a stream behind that nobody produces.
-            found = await asyncio.shield(self._spawn(self._start(owner, ask, request_id)))
+            place = self._places.place(owner) if reads else None
+            try:
+                # Shielded: a client that leaves now must not leave a stream behind that nobody produces.
+                found = await asyncio.shield(self._spawn(self._start(owner, ask, request_id, address, place)))
+            finally:
+                # Given back for ``read`` to take: until then nothing else runs.
+                if place is not None:
+                    place.leave()
         if not found.created:
             _check_attach(found, ask)
         return Opened(found, id_made_here=ask.stream_id is None)
@@ -131,19 +146,27 @@ class Engine:
                     found = await self.store.read(claims.find, owner, stream_id) or found
         return found.closed
 
-    def read(self, found: Found, after: int, opening: bytes, credential: Credential | None = None) -> Reader:
-        """Follow a stream after an event id, as long as ``credential`` is good. The caller closes the reader."""
+    def read(
+        self, owner: Owner, found: Found, after: int, opening: bytes, credential: Credential | None = None
+    ) -> Reader:
+        """Follow a stream after an event id, as long as ``credential`` is good. The caller closes the reader.
 
-        def forget(reader: Reader) -> None:
-            self._readers.discard(reader)
-            if credential is not None:
-                self.revocations.forget(reader, credential)
-
-        reader = Reader(self.log, found.key, after, opening=opening, on_close=forget)
+        Raises TooManyStreams.
+        """
+        place = self._places.place(owner)
+        place.take()
+        on_close = partial(self._let_go, place, credential)
+        reader = Reader(self.log, found.key, after, opening=opening, on_close=on_close)
         self._readers.add(reader)
         if credential is not None:
             self.revocations.admit(reader, credential)
         return reader
+
+    def _let_go(self, place: Place, credential: Credential | None, reader: Reader) -> None:
+        place.leave()
+        self._readers.discard(reader)
+        if credential is not None:
+            self.revocations.forget(reader, credential)
 
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
         """Take no new starts; let live streams finish for up to ``seconds``, or until ``hurry``; close the rest."""
@@ -179,46 +202,61 @@ class Engine:
         for provider in registry.providers():
             await provider.aclose()
 
-    async def _start(self, owner: Owner, ask: Ask, request_id: str) -> Found:
+    async def _start(self, owner: Owner, ask: Ask, request_id: str, address: str | None, place: Place | None) -> Found:
         provider, model = registry.find(ask.asked["model"]) if "model" in ask.asked else registry.default()
         try:
             parent = await self.store.read(claims.find_parent, owner, ask)
         except Stream.DoesNotExist:
             raise StreamNotFound("There is no such stream to follow: parent_id.") from None
-        registry.require_configured(provider)
-        if self.draining:
-            raise Unavailable("The server is shutting down; try again.", retry_after=RETRY_SECONDS)
-        if len(self._live) + self._starting >= settings.STREAM_MAX_STREAMS:
-            raise Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
-        self._starting += 1
-        try:
-            return await self._claim(owner, ask, request_id, provider, model, parent)
-        finally:
-            self._starting -= 1
-
-    async def _claim(
-        self, owner: Owner, ask: Ask, request_id: str, provider: Provider, model: Model, parent: int | None
-    ) -> Found:
-        turns = (*await self.store.read(turns_to, parent), Turn("user", ask.message or ""))
-        prompt = Prompt(
-            model=model.id,
-            turns=turns,
-            system=ask.asked.get("system"),
-            temperature=ask.asked.get("temperature"),
-            max_tokens=ask.asked.get("max_tokens"),
-        )
+        if place is not None:
+            place.take()
+        prompt = await self._prompt(ask, model, parent)
+        tokens = count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in prompt.turns)
+        prices = await self.store.read(prices_at, model)
         claim = Claim(
             owner=owner,
             stream_id=ask.stream_id or f"stream_{secrets.token_hex(16)}",
             ask=ask,
             model=model.id,
             provider=provider.name,
-            prices=await self.store.read(prices_at, model),
-            prompt_tokens=count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in turns),
+            prices=prices,
+            prompt_tokens=tokens,
             process=self.process,
             parent=parent,
             request_id=request_id,
+            address=address,
+            most_pico_usd=_most_cost(provider, model, prompt, tokens, prices) if has_budget() else 0,
         )
+        try:
+            self._check_available(provider)
+        except Unavailable:
+            # A limit is told first.
+            if (refusal := await self.store.read(claims.find_refusal, claim)) is not None:
+                raise refusal from None
+            raise
+        self._starting += 1
+        try:
+            return await self._claim(claim, provider, prompt)
+        finally:
+            self._starting -= 1
+
+    def _check_available(self, provider: Provider) -> None:
+        registry.require_configured(provider)
+        if self.draining:
+            raise Unavailable("The server is shutting down; try again.", retry_after=RETRY_SECONDS)
+        if len(self._live) + self._starting >= settings.STREAM_MAX_STREAMS:
+            raise Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
+
+    async def _prompt(self, ask: Ask, model: Model, parent: int | None) -> Prompt:
+        return Prompt(
+            model=model.id,
+            turns=(*await self.store.read(turns_to, parent), Turn("user", ask.message or "")),
+            system=ask.asked.get("system"),
+            temperature=ask.asked.get("temperature"),
+            max_tokens=ask.asked.get("max_tokens"),
+        )
+
+    async def _claim(self, claim: Claim, provider: Provider, prompt: Prompt) -> Found:
         found = await self.store.write(claims.claim_all, claim)
         if found.created:
             assignment = Assignment(
@@ -230,7 +268,7 @@ class Engine:
                 prices=claim.prices,
                 prompt_tokens=claim.prompt_tokens,
             )
-            self._produce(assignment, request_id)
+            self._produce(assignment, claim.request_id)
         return found
 
     def _produce(self, assignment: Assignment, request_id: str) -> None:
@@ -301,6 +339,24 @@ def _check_attach(found: Found, ask: Ask) -> None:
         raise Conflict
     if ask.after > found.last_event_id:
         raise AheadOfLog(found.last_event_id)
+
+
+def _most_cost(provider: Provider, model: Model, prompt: Prompt, tokens: int, prices: Prices | None) -> int | None:
+    """The most that a call can cost, in pico-dollars; None where no price is known.
+
+    The answer is bound by what the provider knows of it, else by ``max_tokens``, the model's context window and
+    STREAM_MAX_BYTES, the smallest of those that there are.
+    """
+    if prices is None:
+        return None
+    bounds = (
+        provider.most_output_tokens(prompt),
+        prompt.max_tokens,
+        model.context_window,
+        settings.STREAM_MAX_BYTES,
+    )
+    answer = min(bound for bound in bounds if bound is not None)
+    return most_cost(tokens, len(prompt.turns) + 1, answer, prices)
 
 
 def _make_log(store: Store) -> EventLog:

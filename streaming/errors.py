@@ -15,6 +15,10 @@
     │   ├── StreamPruned        410
     │   ├── BodyTooLarge        413
     │   ├── UnsupportedBody     415
+    │   ├── Limited             429
+    │   │   ├── RateLimited     too many messages in an hour
+    │   │   ├── TooManyStreams  too many live streams, or reader connections
+    │   │   └── BudgetExceeded  the answer may cost more than is left of a day's budget
     │   └── Unavailable         503
     ├── ProviderError           a provider failed; ends the stream with ``error``
     └── LogGone                 a reader's place in the log is gone; its connection is closed
@@ -172,6 +176,34 @@ class UnsupportedBody(Refusal):
     status = 415
     title = "Unsupported content type"
     error_type = "unsupported_content_type"
+
+
+class Limited(Refusal):
+    """429: a limit is reached; ``retry_after`` says when to try again."""
+
+    status = 429
+    title = "Limit reached"
+
+
+class RateLimited(Limited):
+    """429: too many messages in an hour."""
+
+    title = "Too many messages"
+    error_type = "rate_limited"
+
+
+class TooManyStreams(Limited):
+    """429: too many live streams, or too many reader connections."""
+
+    title = "Too many streams"
+    error_type = "too_many_streams"
+
+
+class BudgetExceeded(Limited):
+    """429: the answer may cost more than is left of a day's budget, or nobody knows what it costs."""
+
+    title = "Budget exceeded"
+    error_type = "budget_exceeded"
 
 
 class Unavailable(Refusal):

@@ -35,6 +35,7 @@ LOGIN_APPS = ("django.contrib.auth", "django.contrib.sessions")
 """Without these a project has no logins, and a session cookie is somebody else's."""
 
 SESSION, OPEN = "session", "open"
+ANONYMOUS = "anon_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,12 @@ def refuse_other_origins(request: HttpRequest) -> None:
 
 def new_anonymous() -> str:
     """A new anonymous ``user_id``."""
-    return f"anon_{secrets.token_hex(16)}"
+    return f"{ANONYMOUS}{secrets.token_hex(16)}"
+
+
+def is_anonymous(identity: Identity | None) -> bool:
+    """Whether this is one of the identities that anyone may have, as many as they like."""
+    return identity is not None and identity.issuer == SESSION and str(identity.user_id).startswith(ANONYMOUS)
 
 
 def remember(response: HttpResponseBase, user_id: str, *, secure: bool) -> None:

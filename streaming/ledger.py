@@ -16,9 +16,14 @@ from streaming.models import CostRecord, CostState, Stream, StreamEvent
 from streaming.pricing import Prices, Usage
 
 
-def open_record(stream: Stream, prompt_tokens: int, prices: Prices | None) -> CostRecord:
-    """The pending record of a new stream, with the unit prices that it will be settled at."""
-    record = CostRecord(stream=stream, prompt_tokens=prompt_tokens, created_at=stream.created_at)
+def open_record(stream: Stream, prompt_tokens: int, prices: Prices | None, reserved_pico_usd: int) -> CostRecord:
+    """The pending record of a new stream, with the unit prices that it will be settled at, and what is put aside."""
+    record = CostRecord(
+        stream=stream,
+        prompt_tokens=prompt_tokens,
+        reserved_pico_usd=reserved_pico_usd,
+        created_at=stream.created_at,
+    )
     if prices is not None:
         record.input_price = prices.input
         record.output_price = prices.output
@@ -38,7 +43,10 @@ def note_usage(stream: int, usage: Usage) -> None:
 
 
 def settle(stream: int, settlement: Settlement) -> None:
-    """Write down a stream's end and its cost. Called once, in the transaction that closes the log."""
+    """Write down a stream's end and its cost, in place of what was put aside.
+
+    Called once, in the transaction that closes the log.
+    """
     now = timezone.now()
     ending, usage = settlement.ending, settlement.usage
     Stream.objects.filter(pk=stream).update(
@@ -58,6 +66,7 @@ def settle(stream: int, settlement: Settlement) -> None:
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         total_pico_usd=settlement.total_pico_usd,
+        reserved_pico_usd=0,
         settled_at=now,
     )
 

@@ -74,6 +74,8 @@ class Stream(models.Model):
     """SHA-256 of the request as supplied; kept for ever, so that an old id never bills again."""
     format = models.PositiveSmallIntegerField(default=LOG_FORMAT)
     request_id = models.CharField(max_length=128, blank=True)
+    address = models.CharField(max_length=32, null=True)
+    """Where an anonymous identity asked from: a keyed hash (see ``addresses``); null for every other."""
 
     model = models.CharField(max_length=200)
     provider = models.CharField(max_length=64)
@@ -110,6 +112,10 @@ class Stream(models.Model):
                 name="stream_by_conversation",
                 condition=Q(conversation_id__isnull=False),
             ),
+            models.Index(
+                fields=["issuer", "user_id"], name="stream_live_by_owner", condition=Q(finished_at__isnull=True)
+            ),
+            models.Index(fields=["address", "id"], name="stream_by_address", condition=Q(address__isnull=False)),
             models.Index(
                 fields=["cancel_requested_at"],
                 name="stream_to_cancel",
@@ -175,12 +181,18 @@ class CostRecord(models.Model):
     cache_write_price = models.BigIntegerField(null=True)
     price_source = models.CharField(max_length=100, blank=True)
     total_pico_usd = models.BigIntegerField(null=True)
+    reserved_pico_usd = models.BigIntegerField(default=0)
+    """What is put aside under a budget while the stream is live: the most that it can cost."""
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = (
             models.CheckConstraint(condition=Q(total_pico_usd__gte=0), name="cost_not_negative"),
+            models.CheckConstraint(
+                condition=Q(reserved_pico_usd=0) | Q(state="pending", reserved_pico_usd__gt=0),
+                name="cost_reserved_while_pending",
+            ),
             models.CheckConstraint(
                 condition=Q(state__in=["pending", "unknown"], total_pico_usd__isnull=True)
                 | Q(state__in=["provider", "estimated"], total_pico_usd__isnull=False),
@@ -190,6 +202,20 @@ class CostRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream_id}: {self.total_pico_usd} pUSD ({self.state})"
+
+
+class Allowance(models.Model):
+    """What one account has spent on a day, as far as the ledger is summed up; see ``limits``. Starts lock it."""
+
+    account = models.CharField(max_length=256, primary_key=True)
+    """``owner:<issuer>/<user_id>``, ``address:<hash>`` or ``total``."""
+    day = models.DateField()
+    spent_pico_usd = models.BigIntegerField(default=0)
+    """Of the streams that started on ``day``, up to ``through``; all of these are settled."""
+    through = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.account
 
 
 class ModelPrice(models.Model):

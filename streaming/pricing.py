@@ -9,6 +9,10 @@ PICO_PER_USD = 10**12
 MILLION = 10**6
 MOST_TOKENS = 10**9
 """More than any call can have; what a provider says beyond it is a mistake."""
+BYTES_PER_TOKEN = 4
+"""Of ordinary text, by our own count."""
+MOST_FRAMING_TOKENS = 16
+"""That a message takes besides its text; more than enough, also for what ``count_tokens`` rounds off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,21 @@ def cost(usage: Usage, prices: Prices) -> int:
     )
 
 
+def most_cost(prompt_tokens: int, messages: int, completion_tokens: int, prices: Prices) -> int:
+    """The most that a call can cost, in pico-dollars.
+
+    A prompt of so many tokens by ``count_tokens``, in so many messages, has at most one token for each byte of its
+    text, and some that frame each message. The answer has at most ``completion_tokens``, reasoning included.
+    """
+    prompt = prompt_tokens * BYTES_PER_TOKEN + messages * MOST_FRAMING_TOKENS
+    dearest = max(prices.input, prices.cached_input, prices.cache_write)
+    return prompt * dearest + completion_tokens * prices.output
+
+
 def count_tokens(text: str) -> int:
     """An estimate of a text's tokens: a quarter of its UTF-8 bytes, at least one unless it is empty."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return max(1, round(size / 4)) if size else 0
+    return max(1, round(size / BYTES_PER_TOKEN)) if size else 0
 
 
 def usd_per_million(pico_per_token: int) -> Decimal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -47,7 +47,7 @@ class StoreClosed(Exception):
 
 @dataclass(slots=True)
 class _Job:
-    work: Callable[[list[Any]], list[Any]]
+    work: Callable[[list[Any]], Sequence[Any]]
     item: Any
     result: asyncio.Future[Any]
 
@@ -110,12 +110,13 @@ class Store:
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
-    async def write(self, work: Callable[[list[T]], list[R]], item: T) -> R:
+    async def write(self, work: Callable[[list[T]], Sequence[R | Exception]], item: T) -> R:
         """Have ``work`` applied to ``item`` in the next transaction; answers once it is committed.
 
         ``work`` takes the items of one batch and returns a result for each. It must be idempotent: where
         the outcome of a commit is unknown or the database is out of reach, it is repeated until it is
-        known. An item that makes ``work`` raise does so alone. Raises StoreClosed while stopping.
+        known. An item that makes ``work`` raise does so alone; an exception among the results is raised to
+        the caller whose it is, and the others are committed. Raises StoreClosed while stopping.
         """
         if not self.takes_writes:
             raise StoreClosed
@@ -159,7 +160,7 @@ class Store:
 
 
 def _transaction(batch: Iterable[_Job]) -> list[Any]:
-    by_work: dict[Callable[[list[Any]], list[Any]], list[_Job]] = {}
+    by_work: dict[Callable[[list[Any]], Sequence[Any]], list[_Job]] = {}
     for job in batch:
         by_work.setdefault(job.work, []).append(job)
     outcomes: dict[int, Any] = {}

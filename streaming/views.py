@@ -14,8 +14,10 @@ from django.http.response import HttpResponseBase
 
 from streaming import identity as identities
 from streaming import lifecycle
+from streaming.addresses import hashed_address
 from streaming.adoption import adopt_all
 from streaming.bodies import parameters
+from streaming.claims import Owner
 from streaming.engine import Engine, Opened
 from streaming.errors import IdentityRequired, NoSuchResource, Refusal, Unavailable
 from streaming.identity import Identity
@@ -92,15 +94,17 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     if ask.message is not None:
         identities.refuse_foreign_sites(request, identity)
     request_id = request_id_of(request)
-    opened = await engine.open(owner, ask, request_id)
-    if request.method == "POST" and _wants_json(request):
+    wants_json = request.method == "POST" and _wants_json(request)
+    address = hashed_address(request) if identities.is_anonymous(identity) else None
+    opened = await engine.open(owner, ask, request_id, address=address, reads=not wants_json)
+    if wants_json:
         shown = await engine.store.read(snapshot, owner, opened.found.stream_id)
         return json_response(shown or {}, 201 if opened.started else 200, **{"X-Stream-Id": opened.found.stream_id})
     if not opened.started:
         log_resume(opened.found.stream_id, request_id, ask.after, opened.found.last_event_id)
     if opened.found.closed and ask.after >= opened.found.last_event_id:
         return no_content(opened.found.stream_id)
-    return _event_stream(request, engine, opened, ask.after, identity)
+    return _event_stream(request, engine, owner, opened, ask.after, identity)
 
 
 @refusals_as_problems
@@ -147,10 +151,10 @@ async def _identity_or_refusal(request: HttpRequest, engine: Engine) -> tuple[Id
 
 
 def _event_stream(
-    request: HttpRequest, engine: Engine, opened: Opened, after: int, identity: Identity | None
+    request: HttpRequest, engine: Engine, owner: Owner, opened: Opened, after: int, identity: Identity | None
 ) -> EventStreamResponse:
     opening = OPENING + UNDISPATCHED_ID if opened.id_made_here else OPENING
-    reader = engine.read(opened.found, after, opening, identity.credential if identity else None)
+    reader = engine.read(owner, opened.found, after, opening, identity.credential if identity else None)
     return EventStreamResponse(reader, stream_id=opened.found.stream_id, http_version=http_version(request))
 
 

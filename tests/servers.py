@@ -17,6 +17,13 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 
+NO_LIMITS = {
+    "STREAM_QUOTA_MESSAGES_PER_HOUR": "0",
+    "STREAM_MAX_CONCURRENT_PER_USER": "0",
+    "STREAM_MAX_CONNECTIONS_PER_USER": "0",
+}
+"""One user and one address do all that the tests ask for."""
+
 
 def free_port() -> int:
     """A port of the loopback that nobody listens on."""
@@ -51,6 +58,7 @@ class Server:
             "STREAM_OPEN_ACCESS": "1",
             "DATABASE_URL": database_url,
             "PYTHONUNBUFFERED": "1",
+            **NO_LIMITS,
             **env,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -126,6 +126,7 @@ def test_what_the_prompt_leaves_open_is_left_out() -> None:
 )
 def test_a_limit_is_always_sent(model: str, most: int) -> None:
     assert request_body(Prompt(f"anthropic/{model}", ()))["max_tokens"] == default_max_tokens(model) == most
+    assert AnthropicProvider().most_output_tokens(Prompt(f"anthropic/{model}", ())) == most
 
 
 @pytest.mark.parametrize(("asked", "told"), [(0.0, 0), (0.7, 0.7), (1.0, 1), (1.5, 1), (2.0, 1), (-1.0, 0)])

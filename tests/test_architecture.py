@@ -22,6 +22,7 @@ LAYERS = (
         "lease",
         "ledger",
         "pricelist",
+        "limits",
         "claims",
         "cancels",
         "snapshots",
@@ -32,7 +33,7 @@ LAYERS = (
     },
     {"producer", "reader", "sweeper", "journal", "revocations"},
     {"engine"},
-    {"identity", "openapi", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
+    {"identity", "openapi", "addresses", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
     {"views", "api", "probes", "admin", "application"},
     {"urls", "asgi"},
 )

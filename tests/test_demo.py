@@ -205,3 +205,9 @@ def test_the_model() -> None:
     assert (model.id, model.prices, provider.missing_setting()) == ("demo", PRICES, None)
     assert (PRICES.input, PRICES.output) == (150_000, 600_000)
     assert provider.resolve("demo") == model and provider.resolve("demo2") is None
+
+
+@pytest.mark.parametrize("message", ["/count 10100", "/count 0", "/echo a bb ccc", "/markdown", "/sleep 1", "hello"])
+def test_the_most_that_an_answer_can_have_is_what_it_has(message: str) -> None:
+    most = DemoProvider().most_output_tokens(Prompt("demo", (Turn("user", message),)))
+    assert most == sum(map(count_tokens, deltas(message)))

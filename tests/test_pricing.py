@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.pricing import MOST_TOKENS, Prices, Usage, cost, count_tokens, usd_per_million
+from streaming.pricing import MOST_TOKENS, Prices, Usage, cost, count_tokens, most_cost, usd_per_million
 
 PRICES = Prices.per_million(Decimal("2.5"), Decimal(10), Decimal("1.25"), Decimal("3.125"), source="tests")
 COUNTS = st.integers(-(10**12), 10**12)
@@ -59,3 +59,11 @@ def test_usage_that_contradicts_itself_is_bounded(
 )
 def test_an_estimate_of_tokens(text: str, tokens: int) -> None:
     assert count_tokens(text) == tokens
+
+
+@given(st.lists(st.text(), min_size=1), st.integers(0, 1000))
+def test_no_call_costs_more_than_the_most_that_it_can_cost(texts: list[str], answer: int) -> None:
+    """Of a tokenizer that cuts a prompt into single bytes, frames each message, and writes all of it to the cache."""
+    tokens = sum(len(text.encode("utf-8", "surrogatepass")) + 8 for text in texts)
+    dearest = cost(Usage(tokens, answer, cache_write_tokens=tokens), PRICES)
+    assert dearest <= most_cost(sum(map(count_tokens, texts)), len(texts), answer, PRICES)

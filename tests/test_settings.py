@@ -10,13 +10,16 @@ import socket
 import stat
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import environ
 import pytest
+from django.test import override_settings
 
 from config import first_run
+from streaming.checks import numbers_are_sensible
 from streaming.conf import DEFAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +43,7 @@ def project_settings() -> dict[str, tuple[str, Any]]:
     return found
 
 
-APP_SETTINGS = {name: value for name, value in DEFAULTS.items() if isinstance(value, (bool, int, float, str))}
+APP_SETTINGS = {name: value for name, value in DEFAULTS.items() if isinstance(value, (bool, int, float, str, Decimal))}
 
 
 def test_the_example_names_every_setting_and_nothing_else() -> None:
@@ -111,3 +114,18 @@ def test_a_port_that_is_taken_is_refused_with_a_sentence() -> None:
 def test_what_is_no_port_is_refused(port: str) -> None:
     with pytest.raises(ValueError, match="from 1 to 65535"):
         first_run.check_port(port)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STREAM_MAX_CONCURRENT_PER_USER", -1),
+        ("STREAM_BUDGET_USD_PER_DAY", Decimal("-0.01")),
+        ("STREAM_BUDGET_USD_PER_DAY_TOTAL", Decimal("NaN")),
+        ("STREAM_MAX_STREAMS", 0),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_an_error(name: str, value: object) -> None:
+    with override_settings(**{name: value}):
+        [error] = numbers_are_sensible(None)
+    assert error.id == "streaming.E002" and error.msg.startswith(f"{name} is {value}; it must be")

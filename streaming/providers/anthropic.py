@@ -97,6 +97,9 @@ class AnthropicProvider(Provider):
         )
         return read_answer(events, MessageAnswer())
 
+    def most_output_tokens(self, prompt: Prompt) -> int | None:
+        return _max_tokens(prompt)
+
     async def aclose(self) -> None:
         await http.aclose()
 
@@ -121,7 +124,7 @@ def request_body(prompt: Prompt) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
         "messages": [{"role": turn.role, "content": turn.content} for turn in alternating(prompt.turns)],
-        "max_tokens": prompt.max_tokens if prompt.max_tokens is not None else default_max_tokens(model),
+        "max_tokens": _max_tokens(prompt),
         "stream": True,
     }
     if prompt.system is not None and prompt.system.strip():
@@ -146,6 +149,10 @@ def alternating(turns: Sequence[Turn]) -> list[Turn]:
 def default_max_tokens(model: str) -> int:
     """The ``max_tokens`` of a prompt that leaves it open."""
     return next((most for start, most in MAX_TOKENS_OF_OLD_MODELS if model.startswith(start)), MAX_TOKENS)
+
+
+def _max_tokens(prompt: Prompt) -> int:
+    return default_max_tokens(upstream_name(prompt.model)) if prompt.max_tokens is None else prompt.max_tokens
 
 
 def takes_temperature(model: str) -> bool:

@@ -92,5 +92,11 @@ class Provider(ABC):
         Raises ProviderError. Closing the iterator (``aclose``) closes the upstream connection at once.
         """
 
+    def most_output_tokens(self, prompt: Prompt) -> int | None:
+        """The most tokens that an answer can have, reasoning included, where it is known better than by
+        ``max_tokens`` and the context window. Budgets put its price aside.
+        """
+        return None
+
     async def aclose(self) -> None:  # noqa: B027  # most hold nothing
         """Close what the provider holds open. Idempotent."""

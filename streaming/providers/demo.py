@@ -78,6 +78,11 @@ class DemoProvider(Provider):
     def resolve(self, model: str) -> Model | None:
         return self.models()[0] if model == self.name else None
 
+    def most_output_tokens(self, prompt: Prompt) -> int:
+        """What the answer has, since that is known."""
+        script = read_script(prompt.turns[-1].content, settings.DEMO_TOKENS_PER_SECOND)
+        return script.deltas.tokens if isinstance(script.deltas, _Numbers) else sum(map(count_tokens, script.deltas))
+
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
         script = read_script(prompt.turns[-1].content, settings.DEMO_TOKENS_PER_SECOND)
         limit = _Limit(script.deltas, prompt.max_tokens)
@@ -146,7 +151,7 @@ def _count(rest: str, per_second: float) -> Script | None:
     if (match := _COUNT.fullmatch(rest)) is None:
         return None
     speed = per_second if match.group(2) is None else float(match.group(2))
-    return Script(_numbers(int(match.group(1))), speed)
+    return Script(_Numbers(int(match.group(1))), speed)
 
 
 def _echo(rest: str, per_second: float) -> Script | None:
@@ -168,7 +173,7 @@ def _sleep(rest: str, per_second: float) -> Script | None:
 def _fail(rest: str, per_second: float) -> Script | None:
     if (match := _FAIL.fullmatch(rest)) is None:
         return None
-    return Script(_numbers(int(match.group(1) or 0)), per_second, fails=True)
+    return Script(_Numbers(int(match.group(1) or 0)), per_second, fails=True)
 
 
 _COMMANDS: dict[str, Callable[[str, float], Script | None]] = {
@@ -180,8 +185,19 @@ _COMMANDS: dict[str, Callable[[str, float], Script | None]] = {
 }
 
 
-def _numbers(count: int) -> Iterator[str]:
-    return (f"{number} " for number in range(1, count + 1))
+@dataclass(frozen=True)
+class _Numbers:
+    """``"1 "``, ``"2 "``, … up to ``count``, which has at most seven digits."""
+
+    count: int
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{number} " for number in range(1, self.count + 1))
+
+    @property
+    def tokens(self) -> int:
+        """By ``count_tokens``: two from the fifth digit on."""
+        return self.count + max(0, self.count - 9999)
 
 
 def _words(text: str) -> list[str]:

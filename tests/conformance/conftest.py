@@ -67,7 +67,7 @@ class Bench:
         """A new open stream of this process, attempt 1."""
         self.made += 1
         claim = Claim(
-            owner=Owner("tests", "u1"),
+            owner=Owner("tests", f"u{self.made}"),
             stream_id=f"s{self.made}",
             ask=Ask(asked={"message": message}),
             model="demo",
