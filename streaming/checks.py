@@ -15,7 +15,7 @@ from streaming.providers.servers import server_problems
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "testserver"})
 
-MAY_BE_ZERO = frozenset({"STREAM_DRAIN_SECONDS", "DEMO_TOKENS_PER_SECOND"})
+MAY_BE_ZERO = frozenset({"STREAM_DRAIN_SECONDS", "DEMO_TOKENS_PER_SECOND", "STREAM_RETENTION_DAYS"})
 
 
 @register("streaming")

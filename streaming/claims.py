@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from streaming import ledger
-from streaming.models import Status, Stream, StreamHead
+from streaming.errors import ConversationErased, FieldError, InvalidRequest
+from streaming.models import Conversation, Status, Stream, StreamHead
 from streaming.params import Ask
 from streaming.pricing import Prices
 
@@ -44,6 +47,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message stands: the stream that it follows, and its conversation; None for none."""
+
+    parent: int | None = None
+    conversation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A start: the stream that is to be, and the process that will produce it."""
 
@@ -55,7 +66,7 @@ class Claim:
     prices: Prices | None
     prompt_tokens: int
     process: int
-    parent: int | None = None
+    place: Place = field(default_factory=Place)
     request_id: str = ""
     nonce: uuid.UUID = field(default_factory=uuid.uuid4)
 
@@ -66,23 +77,39 @@ def find(owner: Owner, stream_id: str) -> Found | None:
     return None if head is None else _found(head)
 
 
-def find_parent(owner: Owner, ask: Ask) -> int | None:
-    """The key of the stream that a message follows; None where it follows none.
+def find_place(owner: Owner, ask: Ask) -> Place:
+    """Where a message stands. With a parent alone it is in the parent's conversation.
 
-    Raises Stream.DoesNotExist where the request names one that is not the owner's.
+    Raises Stream.DoesNotExist where the request names a parent that is not the owner's, InvalidRequest
+    where the parent is in another conversation, and ConversationErased.
     """
     streams = Stream.objects.owned_by(owner.issuer, owner.user_id)
+    parent, conversation = None, ask.asked.get("conversation_id")
     if parent_id := ask.asked.get("parent_id"):
-        return streams.values_list("pk", flat=True).get(stream_id=parent_id)
-    if conversation := ask.asked.get("conversation_id"):
+        parent, its_own = streams.values_list("pk", "conversation_id").get(stream_id=parent_id)
+        if conversation is not None and its_own not in {None, conversation}:
+            raise InvalidRequest(FieldError("conversation_id", "is not the conversation of the parent_id"))
+        conversation = conversation or its_own
+    elif conversation is not None:
         finished = streams.filter(conversation_id=conversation, finished_at__isnull=False)
-        return finished.order_by("-pk").values_list("pk", flat=True).first()
-    return None
+        parent = finished.order_by("-pk").values_list("pk", flat=True).first()
+    if conversation is not None and _conversations(owner, conversation).filter(erased_at__isnull=False).exists():
+        raise ConversationErased
+    return Place(parent, conversation)
 
 
 def claim_all(claims: list[Claim]) -> list[Found]:
-    """Create the streams that do not exist yet; answers those that do, whoever made them."""
-    return [_claim(claim) for claim in claims]
+    """Create the streams that do not exist yet; answers those that do, whoever made them.
+
+    In an order that is the same for all processes, so that none waits for another that waits for it.
+    Raises ConversationErased where one is to be in a conversation that was deleted.
+    """
+    found = {claim.nonce: _claim(claim) for claim in sorted(claims, key=_rank)}
+    return [found[claim.nonce] for claim in claims]
+
+
+def _rank(claim: Claim) -> tuple[str, ...]:
+    return (claim.owner.issuer, claim.owner.user_id, claim.place.conversation or "", claim.stream_id)
 
 
 def _claim(claim: Claim) -> Found:
@@ -99,12 +126,14 @@ def _claim(claim: Claim) -> Found:
 def _create(claim: Claim) -> StreamHead:
     now = timezone.now()
     asked = claim.ask.asked
+    if claim.place.conversation is not None:
+        _enter(claim.owner, claim.place.conversation, now)
     stream = Stream.objects.create(
         issuer=claim.owner.issuer,
         user_id=claim.owner.user_id,
         stream_id=claim.stream_id,
-        conversation_id=asked.get("conversation_id"),
-        parent_id=claim.parent,
+        conversation_id=claim.place.conversation,
+        parent_id=claim.place.parent,
         fingerprint=claim.ask.fingerprint,
         request_id=claim.request_id,
         model=claim.model,
@@ -119,6 +148,24 @@ def _create(claim: Claim) -> StreamHead:
     )
     ledger.open_record(stream, claim.prompt_tokens, claim.prices).save(force_insert=True)
     return StreamHead.objects.create(stream=stream, process_id=claim.process, claim=claim.nonce)
+
+
+def _enter(owner: Owner, conversation_id: str, now: datetime) -> None:
+    """Make the conversation, or note that it goes on. Its row is locked, so a deletion comes before or after."""
+    if _conversations(owner, conversation_id).filter(erased_at__isnull=True).update(updated_at=now):
+        return
+    conversation, _ = _conversations(owner, conversation_id).get_or_create(
+        issuer=owner.issuer,
+        user_id=owner.user_id,
+        conversation_id=conversation_id,
+        defaults={"created_at": now, "updated_at": now},
+    )
+    if conversation.erased_at is not None:
+        raise ConversationErased
+
+
+def _conversations(owner: Owner, conversation_id: str) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(issuer=owner.issuer, user_id=owner.user_id, conversation_id=conversation_id)
 
 
 def _heads(owner: Owner, stream_id: str):  # type: ignore[no-untyped-def]  # a QuerySet of StreamHead

@@ -57,6 +57,12 @@ class StreamSettings:
     STREAM_MAX_STREAMS: int = 1000
     """Streams that one process produces at once; a start beyond it is refused with 503."""
 
+    STREAM_CONTEXT_TOKENS: int = 32_000
+    """The context window of a model that tells none, in tokens; the oldest turns that do not fit are left out."""
+
+    STREAM_RETENTION_DAYS: int = 0
+    """What ``manage.py prune_streams`` empties: streams that ended so many days ago; 0: it keeps all."""
+
     STREAM_EVENT_LOG: dict[str, Any] = {"BACKEND": "streaming.eventlog.database.DatabaseEventLog"}  # noqa: RUF012
     """The event log: ``{"BACKEND": dotted path, "OPTIONS": {...}}``."""
 

@@ -14,12 +14,20 @@ from typing import Any, TypeVar
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from streaming import cancels, claims, lease
-from streaming.claims import Claim, Found, Owner
+from streaming import cancels, claims, conversations, lease
+from streaming.claims import Claim, Found, Owner, Place
 from streaming.conf import settings
-from streaming.context import turns_to
+from streaming.context import room_for_turns, turns_to
 from streaming.endings import CANCELLED, FAILED, INTERRUPTED
-from streaming.errors import AheadOfLog, Conflict, LogGone, StreamNotFound, StreamPruned, Unavailable
+from streaming.errors import (
+    AheadOfLog,
+    Conflict,
+    ConversationNotFound,
+    LogGone,
+    StreamNotFound,
+    StreamPruned,
+    Unavailable,
+)
 from streaming.eventlog.base import EventLog
 from streaming.journal import log_start, log_terminal, names
 from streaming.models import Stream
@@ -128,6 +136,19 @@ class Engine:
                     found = await self.store.read(claims.find, owner, stream_id) or found
         return found.closed
 
+    async def erase(self, owner: Owner, conversation_id: str) -> bool:
+        """Forget the text of a conversation and keep its numbers; its live streams are cancelled.
+
+        Answers whether all of it is done; where a producer is dead, the sweepers do the rest. Raises
+        ConversationNotFound.
+        """
+        erased = await self.store.write(conversations.begin_all, conversations.Erasure(owner, conversation_id))
+        if erased is None:
+            raise ConversationNotFound
+        live = await self.store.read(conversations.find_open, erased)
+        await asyncio.gather(*(self.cancel(owner, stream_id) for stream_id in live))
+        return await conversations.finish(self.store, erased)
+
     def read(self, found: Found, after: int, opening: bytes) -> Reader:
         """Follow a stream after an event id. The caller closes the reader."""
         reader = Reader(self.log, found.key, after, opening=opening, on_close=self._readers.discard)
@@ -171,7 +192,7 @@ class Engine:
     async def _start(self, owner: Owner, ask: Ask, request_id: str) -> Found:
         provider, model = registry.find(ask.asked["model"]) if "model" in ask.asked else registry.default()
         try:
-            parent = await self.store.read(claims.find_parent, owner, ask)
+            place = await self.store.read(claims.find_place, owner, ask)
         except Stream.DoesNotExist:
             raise StreamNotFound("There is no such stream to follow: parent_id.") from None
         registry.require_configured(provider)
@@ -181,14 +202,16 @@ class Engine:
             raise Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
         self._starting += 1
         try:
-            return await self._claim(owner, ask, request_id, provider, model, parent)
+            return await self._claim(owner, ask, request_id, provider, model, place)
         finally:
             self._starting -= 1
 
     async def _claim(
-        self, owner: Owner, ask: Ask, request_id: str, provider: Provider, model: Model, parent: int | None
+        self, owner: Owner, ask: Ask, request_id: str, provider: Provider, model: Model, place: Place
     ) -> Found:
-        turns = (*await self.store.read(turns_to, parent), Turn("user", ask.message or ""))
+        message = Turn("user", ask.message or "")
+        room = room_for_turns(model, message.content, ask.asked.get("system"), ask.asked.get("max_tokens"))
+        turns = (*await self.store.read(turns_to, place.parent, room), message)
         prompt = Prompt(
             model=model.id,
             turns=turns,
@@ -205,7 +228,7 @@ class Engine:
             prices=await self.store.read(prices_at, model),
             prompt_tokens=count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in turns),
             process=self.process,
-            parent=parent,
+            place=place,
             request_id=request_id,
         )
         found = await self.store.write(claims.claim_all, claim)

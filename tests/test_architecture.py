@@ -17,7 +17,8 @@ LAYERS = (
     {"providers.http", "providers.catalogue", "providers.wire", "providers.completions", "providers.servers"},
     {"providers.demo_pages", "providers.demo", "providers.openai", "providers.anthropic", "providers.compatible"},
     {"providers.registry", "eventlog.tails", "models"},
-    {"store", "lease", "ledger", "pricelist", "claims", "cancels", "snapshots", "context", "eventlog.database"},
+    {"store", "lease", "ledger", "pricelist", "claims", "cancels", "snapshots", "context", "eventlog.database"}
+    | {"retention", "conversations"},
     {"producer", "reader", "sweeper", "journal"},
     {"engine"},
     {"identity", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
