@@ -18,7 +18,7 @@ LAYERS = (
     {"providers.demo_pages", "providers.demo", "providers.openai", "providers.anthropic", "providers.compatible"},
     {"providers.registry", "eventlog.tails", "models"},
     {"store", "lease", "ledger", "pricelist", "claims", "cancels", "snapshots", "context", "eventlog.database"}
-    | {"retention", "conversations"},
+    | {"retention", "conversations", "reconciliation"},
     {"producer", "reader", "sweeper", "journal"},
     {"engine"},
     {"identity", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
