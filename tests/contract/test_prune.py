@@ -50,6 +50,8 @@ def test_a_pruned_stream_is_410_and_never_bills_again(database_url: str, serve: 
         assert kept(records, "s1") == before
         assert records.rows(COUNT_EVENTS, "s1")[0]["n"] == 0
         assert pruned(records) == ["s1"]
+        [row] = records.rows("SELECT message, system FROM streaming_stream")
+        assert row == {"message": "", "system": None}
         after = server.snapshot("s1")
         assert after["pruned_at"] is not None
         assert after == {**shown, "message": "", "text": "", "pruned_at": after["pruned_at"]}
