@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from streaming import keys
 from streaming.events import usd
 from streaming.lease import is_dead, store_clock
-from streaming.models import ApiKey, CostRecord, ModelPrice, Process, Scope, Stream, StreamEvent
+from streaming.models import ApiKey, Conversation, CostRecord, ModelPrice, Process, Scope, Stream, StreamEvent
 from streaming.pricing import usd_per_million
 
 EVENTS_PER_PAGE = 200
@@ -133,6 +133,13 @@ class StreamAdmin(ReadOnlyAdmin):
             "rows": _with_gaps(list(page.object_list)),
         }
         return TemplateResponse(request, "admin/streaming/stream/events.html", context)
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    list_display = ("conversation_id", "issuer", "user_id", "created_at", "updated_at", "erased_at")
+    search_fields = ("conversation_id__startswith", "user_id__startswith")
+    ordering = ("-pk",)
 
 
 @admin.register(CostRecord)

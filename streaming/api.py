@@ -15,11 +15,12 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import ValidationError
 from pydantic import Field
 
+from streaming import conversations
 from streaming import identity as identities
 from streaming.bodies import READ_TYPES, parameters
 from streaming.claims import Owner
 from streaming.engine import Engine
-from streaming.errors import FieldError, InvalidRequest, StreamNotFound
+from streaming.errors import ConversationNotFound, FieldError, InvalidRequest, StreamNotFound
 from streaming.models import Scope, Stream
 from streaming.openapi import stream_operations
 from streaming.params import IDENTIFIER, checked
@@ -75,6 +76,12 @@ api = API(
     urls_namespace="streaming:api",
 )
 
+RENAME = {
+    "type": "object",
+    "required": ["title"],
+    "properties": {"title": {"type": ["string", "null"], "maxLength": conversations.MAX_TITLE_CHARS}},
+}
+
 Identifier = Annotated[str | None, Field(pattern=f"^{IDENTIFIER.pattern}$")]
 
 
@@ -101,6 +108,7 @@ class StreamFacts(Schema):
     finish_reason: str | None
     error_type: str | None
     error: str | None
+    pruned_at: datetime | None
 
 
 class Snapshot(StreamFacts):
@@ -114,6 +122,26 @@ class StreamPage(Schema):
     """One's own streams, newest first; ``next`` is the ``before`` of the next page."""
 
     streams: list[StreamFacts]
+    next: str | None
+
+
+class ConversationOut(Schema):
+    """A conversation. ``title`` is by default the beginning of the first message; ``total_cost`` the sum of the
+    costs that are known, null where none is."""
+
+    conversation_id: str
+    title: str
+    created_at: datetime
+    updated_at: datetime
+    streams: int
+    total_cost: float | None
+    last_message: str | None
+
+
+class ConversationPage(Schema):
+    """One's own conversations, the one with the newest message first; ``next`` is the ``before`` of the next page."""
+
+    conversations: list[ConversationOut]
     next: str | None
 
 
@@ -191,6 +219,55 @@ async def get_stream(request: HttpRequest, stream_id: str, user_id: Identifier =
     return found
 
 
+@api.get("/v1/conversations", response=ConversationPage, summary="One's own conversations, newest first")
+async def list_conversations(
+    request: HttpRequest,
+    user_id: Identifier = None,
+    q: Annotated[str, Field(max_length=200)] = "",
+    limit: Annotated[int, Field(ge=1, le=100)] = 20,
+    before: Annotated[str | None, Field(pattern=f"^{conversations.CURSOR.pattern}$")] = None,
+) -> dict[str, Any]:
+    """``q`` searches titles and messages; ``before`` is the ``next`` of the page before."""
+    owner, engine = await _owner(request, user_id, Scope.READ)
+    query = q.replace("\0", "")
+    return await engine.store.read(conversations.page, owner, limit=limit, before=before, query=query)
+
+
+@api.patch(
+    "/v1/conversations/{conversation_id}",
+    response=ConversationOut,
+    summary="Give a conversation a title",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": RENAME}}}},
+)
+async def rename_conversation(request: HttpRequest, conversation_id: str, user_id: Identifier = None) -> dict[str, Any]:
+    """``title``: null for the default again. ``user_id`` may stand in the body."""
+    values = parameters(request)
+    if user_id is None and values.get("user_id") is not None:
+        user_id = checked("user_id", values["user_id"])
+    title = _title(values)
+    owner, engine = await _owner(request, user_id, Scope.STREAM)
+    renaming = conversations.Renaming(owner, conversation_id, title)
+    if not IDENTIFIER.fullmatch(conversation_id) or not await engine.store.write(conversations.rename_all, renaming):
+        raise ConversationNotFound
+    return await engine.store.read(conversations.described, owner, conversation_id) or {}
+
+
+@api.delete(
+    "/v1/conversations/{conversation_id}", response={204: None, 202: None}, summary="Forget a conversation's text"
+)
+async def erase_conversation(
+    request: HttpRequest, conversation_id: str, user_id: Identifier = None
+) -> tuple[int, None]:
+    """Messages, answers and the title go; ids, counts and costs stay. Live streams are cancelled first. Idempotent.
+
+    Answers 204 when it is done; 202 where a stream's producer is dead: then it is done once that is closed.
+    """
+    owner, engine = await _owner(request, user_id, Scope.STREAM)
+    if not IDENTIFIER.fullmatch(conversation_id):
+        raise ConversationNotFound
+    return 204 if await engine.erase(owner, conversation_id) else 202, None
+
+
 @api.delete("/v1/stream/{stream_id}", response={200: Snapshot, 202: Snapshot}, summary="Cancel a stream")
 async def cancel(request: HttpRequest, stream_id: str, user_id: Identifier = None) -> tuple[int, dict[str, Any]]:
     """Ends it with `done`, `cancelled`, whichever process produces it. Idempotent: a closed stream stays as it is.
@@ -241,6 +318,15 @@ async def _owner(request: HttpRequest, user_id: str | None, scope: Scope) -> tup
     if scope is Scope.STREAM:
         identities.refuse_foreign_sites(request, identity)
     return owner, engine
+
+
+def _title(values: dict[str, Any]) -> str | None:
+    if "title" not in values:
+        raise InvalidRequest(FieldError("title", "is required; null for the default"))
+    try:
+        return conversations.parse_title(values["title"])
+    except ValueError as error:
+        raise InvalidRequest(FieldError("title", str(error))) from None
 
 
 def _describe(model: Model) -> dict[str, Any]:

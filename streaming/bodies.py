@@ -26,7 +26,7 @@ def parameters(request: HttpRequest) -> dict[str, Any]:
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:
-    if request.method != "POST":
+    if request.method not in {"POST", "PATCH"}:
         return {}
     try:
         if len(request.body) > MAX_BODY_BYTES:
@@ -37,7 +37,7 @@ def _body(request: HttpRequest) -> dict[str, Any]:
             return _json(request.body)
         if request.content_type == FORM:
             return _pairs(_text(request.body, "form"), "body")
-        if request.content_type == MULTIPART:
+        if request.content_type == MULTIPART and request.method == "POST":
             # Whatever charset the client names: Python has codecs of that name that make no text.
             request.encoding = "utf-8"
             return dict(request.POST.dict())

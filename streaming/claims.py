@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from streaming import ledger
-from streaming.errors import Limited
+from streaming.errors import ConversationErased, FieldError, InvalidRequest, Limited
 from streaming.limits import Demand, Gate
-from streaming.models import Status, Stream, StreamHead
+from streaming.models import Conversation, Status, Stream, StreamHead
 from streaming.params import Ask
 from streaming.pricing import Prices
 
@@ -48,6 +49,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """Where a message stands: the stream that it follows, and its conversation; None for none."""
+
+    parent: int | None = None
+    conversation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A start: the stream that is to be, and the process that will produce it."""
 
@@ -59,7 +68,7 @@ class Claim:
     prices: Prices | None
     prompt_tokens: int
     process: int
-    parent: int | None = None
+    position: Position = field(default_factory=Position)
     request_id: str = ""
     address: str | None = None
     """Where an anonymous identity asks from, hashed; None for every other."""
@@ -79,27 +88,41 @@ def find(owner: Owner, stream_id: str) -> Found | None:
     return None if head is None else _found(head)
 
 
-def find_parent(owner: Owner, ask: Ask) -> int | None:
-    """The key of the stream that a message follows; None where it follows none.
+def find_position(owner: Owner, ask: Ask) -> Position:
+    """Where a message stands. With a parent alone it is in the parent's conversation.
 
-    Raises Stream.DoesNotExist where the request names one that is not the owner's.
+    Raises Stream.DoesNotExist where the request names a parent that is not the owner's, InvalidRequest
+    where the parent is in another conversation, and ConversationErased.
     """
     streams = Stream.objects.owned_by(owner.issuer, owner.user_id)
+    parent, conversation = None, ask.asked.get("conversation_id")
     if parent_id := ask.asked.get("parent_id"):
-        return streams.values_list("pk", flat=True).get(stream_id=parent_id)
-    if conversation := ask.asked.get("conversation_id"):
+        parent, its_own = streams.values_list("pk", "conversation_id").get(stream_id=parent_id)
+        if conversation is not None and its_own not in {None, conversation}:
+            raise InvalidRequest(FieldError("conversation_id", "is not the conversation of the parent_id"))
+        conversation = conversation or its_own
+    elif conversation is not None:
         finished = streams.filter(conversation_id=conversation, finished_at__isnull=False)
-        return finished.order_by("-pk").values_list("pk", flat=True).first()
-    return None
+        parent = finished.order_by("-pk").values_list("pk", flat=True).first()
+    if conversation is not None and _conversations(owner, conversation).filter(erased_at__isnull=False).exists():
+        raise ConversationErased
+    return Position(parent, conversation)
 
 
 def claim_all(claims: list[Claim], clock: Callable[[], datetime] = timezone.now) -> list[Found | Exception]:
     """Create the streams that do not exist yet; answers those that do, whoever made them.
 
-    What a limit refuses comes to be Limited, and leaves nothing behind.
+    In an order that is the same for all processes, so that none waits for another that waits for it. What a
+    limit refuses comes to be Limited, what is to be in a deleted conversation ConversationErased, and both
+    leave nothing behind.
     """
     gate = Gate((claim.demand for claim in claims), clock)
-    return [_claim(claim, gate) for claim in claims]
+    found = {claim.nonce: _claim(claim, gate) for claim in sorted(claims, key=_rank)}
+    return [found[claim.nonce] for claim in claims]
+
+
+def _rank(claim: Claim) -> tuple[str, ...]:
+    return (claim.owner.issuer, claim.owner.user_id, claim.position.conversation or "", claim.stream_id)
 
 
 def find_refusal(claim: Claim) -> Limited | None:
@@ -107,14 +130,16 @@ def find_refusal(claim: Claim) -> Limited | None:
     return Gate((), lock=False).refusal(claim.demand)
 
 
-def _claim(claim: Claim, gate: Gate) -> Found | Limited:
+def _claim(claim: Claim, gate: Gate) -> Found | Limited | ConversationErased:
     head = _heads(claim.owner, claim.stream_id).first()
     if head is None:
-        if (refusal := gate.refusal(claim.demand)) is not None:
-            return refusal
+        if (limited := gate.refusal(claim.demand)) is not None:
+            return limited
         try:
             with transaction.atomic():
                 head = _create(claim, gate.now)
+        except ConversationErased as erased:
+            return erased
         except IntegrityError:
             head = _heads(claim.owner, claim.stream_id).get()
     return _found(head, created=head.claim == claim.nonce)
@@ -122,12 +147,14 @@ def _claim(claim: Claim, gate: Gate) -> Found | Limited:
 
 def _create(claim: Claim, now: datetime) -> StreamHead:
     asked = claim.ask.asked
+    if claim.position.conversation is not None:
+        _enter(claim.owner, claim.position.conversation, now)
     stream = Stream.objects.create(
         issuer=claim.owner.issuer,
         user_id=claim.owner.user_id,
         stream_id=claim.stream_id,
-        conversation_id=asked.get("conversation_id"),
-        parent_id=claim.parent,
+        conversation_id=claim.position.conversation,
+        parent_id=claim.position.parent,
         fingerprint=claim.ask.fingerprint,
         request_id=claim.request_id,
         address=claim.address,
@@ -144,6 +171,24 @@ def _create(claim: Claim, now: datetime) -> StreamHead:
     record = ledger.open_record(stream, claim.prompt_tokens, claim.prices, claim.most_pico_usd or 0)
     record.save(force_insert=True)
     return StreamHead.objects.create(stream=stream, process_id=claim.process, claim=claim.nonce)
+
+
+def _enter(owner: Owner, conversation_id: str, now: datetime) -> None:
+    """Make the conversation, or note that it goes on. Its row is locked, so a deletion comes before or after."""
+    if _conversations(owner, conversation_id).filter(erased_at__isnull=True).update(updated_at=now):
+        return
+    conversation, _ = _conversations(owner, conversation_id).get_or_create(
+        issuer=owner.issuer,
+        user_id=owner.user_id,
+        conversation_id=conversation_id,
+        defaults={"created_at": now, "updated_at": now},
+    )
+    if conversation.erased_at is not None:
+        raise ConversationErased
+
+
+def _conversations(owner: Owner, conversation_id: str) -> QuerySet[Conversation]:
+    return Conversation.objects.filter(issuer=owner.issuer, user_id=owner.user_id, conversation_id=conversation_id)
 
 
 def _heads(owner: Owner, stream_id: str):  # type: ignore[no-untyped-def]  # a QuerySet of StreamHead

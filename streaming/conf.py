@@ -81,6 +81,11 @@ class StreamSettings:
 
     STREAM_BUDGET_USD_PER_DAY_TOTAL: Decimal = Decimal(0)
     """What all streams together may cost in a day (UTC); 0: no limit."""
+    STREAM_CONTEXT_TOKENS: int = 32_000
+    """The context window of a model that tells none, in tokens; the oldest turns that do not fit are left out."""
+
+    STREAM_RETENTION_DAYS: int = 0
+    """What ``manage.py prune_streams`` empties: streams that ended so many days ago; 0: it keeps all."""
 
     STREAM_EVENT_LOG: dict[str, Any] = {"BACKEND": "streaming.eventlog.database.DatabaseEventLog"}  # noqa: RUF012
     """The event log: ``{"BACKEND": dotted path, "OPTIONS": {...}}``."""

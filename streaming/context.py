@@ -1,25 +1,84 @@
-"""The turns that a message follows: the path from the root of a conversation to its parent."""
+"""The turns that a message follows: the path from the root of a conversation to its parent.
+
+A turn is a message with its answer. Where the model has no room for all of them the oldest are left out,
+whole, as many as it takes: what is sent depends on the path and on the room alone.
+"""
 
 from __future__ import annotations
 
+import json
+
+from django.db import connection
+
+from streaming.conf import settings
+from streaming.events import EventType
 from streaming.models import Stream, StreamEvent
-from streaming.providers.base import Turn
-from streaming.snapshots import text_of
+from streaming.pricing import count_tokens
+from streaming.providers.base import Model, Turn
 
 MAX_TURNS = 200
+"""No more of the path is looked at, counted from its newest end."""
+
+TURNS_AT_ONCE = 25
+"""Answers that are read with one query; where the room is full the older ones are not read at all."""
+
+ANSWER_TOKENS = 4096
+"""Kept free for an answer whose length the request does not bound."""
+
+STREAMS = Stream._meta.db_table
+PATH = f"""
+    WITH RECURSIVE path(id, parent_id, message, finished, depth) AS (
+        SELECT id, parent_id, message, finished_at IS NOT NULL, 1 FROM {STREAMS} WHERE id = %s
+        UNION ALL
+        SELECT s.id, s.parent_id, s.message, s.finished_at IS NOT NULL, path.depth + 1
+        FROM {STREAMS} s JOIN path ON s.id = path.parent_id WHERE path.depth < %s
+    )
+    SELECT id, message FROM path WHERE finished ORDER BY depth
+"""
 
 
-def turns_to(parent: int | None) -> list[Turn]:
-    """The finished turns up to and including the stream ``parent``, oldest first.
+def room_for_turns(model: Model, message: str, system: str | None, max_tokens: int | None) -> int:
+    """Tokens, by our count, that a model has for earlier turns: its window without the request and the answer.
 
-    What an interrupted or cancelled answer got to say counts as the answer; a turn without one is left
-    out. The oldest are dropped beyond ``MAX_TURNS``.
+    The answer is given what the request allows it, else ``ANSWER_TOKENS``; at most half of the window.
     """
+    window = model.context_window or settings.STREAM_CONTEXT_TOKENS
+    reserve = min(max_tokens or ANSWER_TOKENS, window // 2)
+    return window - reserve - count_tokens(message) - count_tokens(system or "")
+
+
+def turns_to(parent: int | None, room: int) -> list[Turn]:
+    """The finished turns up to and including the stream ``parent``, oldest first, in at most ``room`` tokens.
+
+    What an interrupted or cancelled answer got to say counts as the answer; a turn without one is left out.
+    """
+    path = _path(parent)
     turns: list[Turn] = []
-    while parent is not None and len(turns) < MAX_TURNS:
-        stream = Stream.objects.only("message", "parent_id", "finished_at").get(pk=parent)
-        answer = text_of(StreamEvent.objects.filter(stream=stream))
-        if stream.finished_at is not None and answer:
-            turns += [Turn("assistant", answer), Turn("user", stream.message)]
-        parent = stream.parent_id
+    for start in range(0, len(path), TURNS_AT_ONCE):
+        part = path[start : start + TURNS_AT_ONCE]
+        answers = _answers([key for key, _ in part])
+        for key, message in part:
+            if not (answer := answers.get(key)):
+                continue
+            room -= count_tokens(message) + count_tokens(answer)
+            if room < 0:
+                return turns[::-1]
+            turns += [Turn("assistant", answer), Turn("user", message)]
     return turns[::-1]
+
+
+def _path(parent: int | None) -> list[tuple[int, str]]:
+    """Key and message of the finished streams on the path, newest first."""
+    if parent is None:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(PATH, [parent, MAX_TURNS])
+        return [(key, message) for key, message in cursor.fetchall()]
+
+
+def _answers(streams: list[int]) -> dict[int, str]:
+    chunks = StreamEvent.objects.filter(stream__in=streams, type=EventType.MESSAGE_CHUNK)
+    parts: dict[int, list[str]] = {}
+    for key, data in chunks.order_by("stream_id", "event_id").values_list("stream_id", "data").iterator():
+        parts.setdefault(key, []).append(json.loads(data)["content"])
+    return {key: "".join(contents) for key, contents in parts.items()}

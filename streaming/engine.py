@@ -15,12 +15,20 @@ from typing import Any, TypeVar
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
-from streaming import cancels, claims, lease
+from streaming import cancels, claims, conversations, lease
 from streaming.claims import Claim, Found, Owner
 from streaming.conf import settings
-from streaming.context import turns_to
+from streaming.context import room_for_turns, turns_to
 from streaming.endings import CANCELLED, FAILED, INTERRUPTED
-from streaming.errors import AheadOfLog, Conflict, LogGone, StreamNotFound, StreamPruned, Unavailable
+from streaming.errors import (
+    AheadOfLog,
+    Conflict,
+    ConversationNotFound,
+    LogGone,
+    StreamNotFound,
+    StreamPruned,
+    Unavailable,
+)
 from streaming.eventlog.base import EventLog
 from streaming.journal import log_start, log_terminal, names
 from streaming.keys import Credential
@@ -146,6 +154,19 @@ class Engine:
                     found = await self.store.read(claims.find, owner, stream_id) or found
         return found.closed
 
+    async def erase(self, owner: Owner, conversation_id: str) -> bool:
+        """Forget the text of a conversation and keep its numbers; its live streams are cancelled.
+
+        Answers whether all of it is done; where a producer is dead, the sweepers do the rest. Raises
+        ConversationNotFound.
+        """
+        erased = await self.store.write(conversations.begin_all, conversations.Erasure(owner, conversation_id))
+        if erased is None:
+            raise ConversationNotFound
+        live = await self.store.read(conversations.find_open, erased)
+        await asyncio.gather(*(self.cancel(owner, stream_id) for stream_id in live))
+        return await conversations.finish(self.store, erased)
+
     def read(
         self, owner: Owner, found: Found, after: int, opening: bytes, credential: Credential | None = None
     ) -> Reader:
@@ -205,12 +226,12 @@ class Engine:
     async def _start(self, owner: Owner, ask: Ask, request_id: str, address: str | None, place: Place | None) -> Found:
         provider, model = registry.find(ask.asked["model"]) if "model" in ask.asked else registry.default()
         try:
-            parent = await self.store.read(claims.find_parent, owner, ask)
+            position = await self.store.read(claims.find_position, owner, ask)
         except Stream.DoesNotExist:
             raise StreamNotFound("There is no such stream to follow: parent_id.") from None
         if place is not None:
             place.take()
-        prompt = await self._prompt(ask, model, parent)
+        prompt = await self._prompt(ask, model, position.parent)
         tokens = count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in prompt.turns)
         prices = await self.store.read(prices_at, model)
         claim = Claim(
@@ -222,7 +243,7 @@ class Engine:
             prices=prices,
             prompt_tokens=tokens,
             process=self.process,
-            parent=parent,
+            position=position,
             request_id=request_id,
             address=address,
             most_pico_usd=_most_cost(provider, model, prompt, tokens, prices) if has_budget() else 0,
@@ -248,9 +269,11 @@ class Engine:
             raise Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
 
     async def _prompt(self, ask: Ask, model: Model, parent: int | None) -> Prompt:
+        message = Turn("user", ask.message or "")
+        room = room_for_turns(model, message.content, ask.asked.get("system"), ask.asked.get("max_tokens"))
         return Prompt(
             model=model.id,
-            turns=(*await self.store.read(turns_to, parent), Turn("user", ask.message or "")),
+            turns=(*await self.store.read(turns_to, parent, room), message),
             system=ask.asked.get("system"),
             temperature=ask.asked.get("temperature"),
             max_tokens=ask.asked.get("max_tokens"),

@@ -8,11 +8,13 @@
     │   ├── IdentityRequired    401
     │   ├── NotAllowed          403
     │   ├── NoSuchResource      404
-    │   │   └── StreamNotFound  a stream, to this owner
+    │   │   ├── StreamNotFound          a stream, to this owner
+    │   │   └── ConversationNotFound    a conversation, to this owner
     │   ├── MethodNotAllowed    405
     │   ├── Conflict            409, same id, different request
     │   ├── AheadOfLog          409, the client's copy is ahead of the log
     │   ├── StreamPruned        410
+    │   ├── ConversationErased  410, a start into a conversation that was deleted
     │   ├── BodyTooLarge        413
     │   ├── UnsupportedBody     415
     │   ├── Limited             429
@@ -118,6 +120,15 @@ class StreamNotFound(NoSuchResource):
         super().__init__(detail)
 
 
+class ConversationNotFound(NoSuchResource):
+    """404: no such conversation, to this owner."""
+
+    title = "No such conversation"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such conversation.")
+
+
 class MethodNotAllowed(Refusal):
     """405: the resource has no such method."""
 
@@ -160,6 +171,17 @@ class StreamPruned(Refusal):
 
     def __init__(self) -> None:
         super().__init__("The events of this stream are gone; its snapshot says what is kept.")
+
+
+class ConversationErased(Refusal):
+    """410: the conversation was deleted, and its id takes no more messages."""
+
+    status = 410
+    title = "Conversation deleted"
+    error_type = "conversation_deleted"
+
+    def __init__(self) -> None:
+        super().__init__("This conversation was deleted; use a new conversation_id.")
 
 
 class BodyTooLarge(Refusal):

@@ -61,6 +61,41 @@ class StreamQuerySet(models.QuerySet["Stream"]):
         return self.filter(issuer=issuer, user_id=user_id)
 
 
+class Conversation(models.Model):
+    """An owner's conversation: made by the first stream that names it. Its streams name it, and are its content."""
+
+    issuer = models.CharField(max_length=64)
+    user_id = models.CharField(max_length=128)
+    conversation_id = models.CharField(max_length=128)
+    title = models.CharField(max_length=200, null=True)
+    """The owner's own; null: the beginning of the first message is shown."""
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    """When its newest stream was started."""
+    erased_at = models.DateTimeField(null=True)
+    """Since when its text is forgotten, or about to be; it takes no more streams."""
+    erasing = models.BooleanField(default=False)
+    """Some of its streams are still to be emptied; any process does so (see ``conversations``)."""
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["issuer", "user_id", "conversation_id"], name="conversation_unique_per_owner"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["issuer", "user_id", "updated_at", "conversation_id"],
+                name="conversation_by_owner",
+                condition=Q(erased_at__isnull=True),
+            ),
+            models.Index(fields=["erasing"], name="conversation_to_erase", condition=Q(erasing=True)),
+        )
+
+    def __str__(self) -> str:
+        return self.conversation_id
+
+
 class Stream(models.Model):
     """One answer of one model to one message. Never deleted: pruning empties it and leaves a tombstone."""
 

@@ -8,21 +8,26 @@ from typing import Any
 from django.db.models import QuerySet
 
 from streaming.claims import Owner
+from streaming.conversations import contains
 from streaming.events import EventType, usd
-from streaming.models import Stream, StreamEvent
+from streaming.models import Conversation, Stream, StreamEvent
 
 
 def snapshot(owner: Owner, stream_id: str) -> dict[str, Any] | None:
     """A stream with its text, or None where the owner has no such stream.
 
     ``text`` is exactly that of the events up to ``last_event_id``: the row is read first, then only the
-    events that its head knows of, and a log only grows.
+    events that its head knows of, and a log only grows. Of a pruned stream both are empty.
     """
     stream = _rows(owner).filter(stream_id=stream_id).first()
     if stream is None:
         return None
     end = stream.head.next_event_id
-    return {**_numbers(stream), "text": text_of(stream.events.filter(event_id__lt=end)), "last_event_id": end - 1}
+    text = text_of(stream.events.filter(event_id__lt=end))
+    if not text and stream.head.closed:
+        # Where it was pruned between the two queries, both halves are to say so.
+        stream.refresh_from_db(fields=["message", "pruned_at"])
+    return {**_numbers(stream), "text": text, "last_event_id": end - 1}
 
 
 def snapshots(
@@ -33,13 +38,14 @@ def snapshots(
     It is a ``stream_id``, not a number of ours, which would tell how much others stream. Raises
     Stream.DoesNotExist where ``before`` is none of the owner's.
     """
-    rows = _rows(owner).order_by("-pk")
+    erased = Conversation.objects.filter(issuer=owner.issuer, user_id=owner.user_id, erased_at__isnull=False)
+    rows = _rows(owner).exclude(conversation_id__in=erased.values("conversation_id")).order_by("-pk")
     if before is not None:
         rows = rows.filter(pk__lt=_rows(owner).values_list("pk", flat=True).get(stream_id=before))
     if conversation_id is not None:
         rows = rows.filter(conversation_id=conversation_id)
     if query:
-        rows = rows.filter(message__icontains=query)
+        rows = rows.filter(contains("message", query))
     page = list(rows[: limit + 1])
     following = page[limit - 1].stream_id if len(page) > limit else None
     return {"streams": [_numbers(stream) for stream in page[:limit]], "next": following}
@@ -78,4 +84,5 @@ def _numbers(stream: Stream) -> dict[str, Any]:
         "finish_reason": stream.finish_reason or None,
         "error_type": stream.error_type or None,
         "error": stream.error or None,
+        "pruned_at": stream.pruned_at,
     }

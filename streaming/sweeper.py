@@ -1,4 +1,4 @@
-"""The sweeper: renews this process's lease, and closes the streams whose producer is dead."""
+"""The sweeper: renews this process's lease, closes the streams whose producer is dead, ends erasures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
+from streaming import conversations
 from streaming.conf import settings
 from streaming.endings import CANCELLED, INTERRUPTED
 from streaming.eventlog.base import EventLog
@@ -77,6 +78,8 @@ class Sweeper:
                 await self._close(stream)
         # One of our own is an orphan only at second sight: its producer may be just about to start or end.
         self._suspects = own
+        for conversation in await self.store.read(conversations.find_unfinished):
+            await conversations.finish(self.store, conversation)
 
     async def _renew(self) -> None:
         began = self.clock()

@@ -130,16 +130,19 @@ class DatabaseEventLog(EventLog):
         while True:
             await asyncio.sleep(self._poll_seconds)
             known = {tail.stream: tail.end for tail in self._tails.open()}
-            if not known:
-                continue
+            closed = [tail.stream for tail in self._tails.closed()]
             try:
-                heads = await self._store.read(select_heads, list(known))
+                heads = await self._store.read(select_heads, list(known)) if known else {}
+                pruned = await self._store.read(select_pruned, closed) if closed else []
             except Error as error:
                 logger.warning("cannot look at the heads", extra={"error": type(error).__name__})
                 continue
             for stream, known_end in known.items():
                 if (tail := self._tails.get(stream)) is not None:
                     _compare(tail, known_end, heads.get(stream))
+            for stream in pruned:
+                if (tail := self._tails.get(stream)) is not None:
+                    tail.lose()
 
 
 def _compare(tail: Tail, known_end: int, head: tuple[int, bool] | None) -> None:
@@ -203,6 +206,11 @@ def select_heads(streams: list[int]) -> dict[int, tuple[int, bool]]:
     """``(next event id, closed)`` by stream."""
     rows = StreamHead.objects.filter(pk__in=streams).values_list("pk", "next_event_id", "closed")
     return {stream: (end, closed) for stream, end, closed in rows}
+
+
+def select_pruned(streams: list[int]) -> list[int]:
+    """Those whose events are gone."""
+    return list(Stream.objects.filter(pk__in=streams, pruned_at__isnull=False).values_list("pk", flat=True))
 
 
 def to_page(events: list[Event]) -> Page | None:

@@ -27,7 +27,7 @@ class Tail:
     """The committed end of one log, as this process knows it.
 
     ``end`` is the next event id, 0 while nothing is known. It only grows; a log whose end is seen to
-    shrink is ``gone``.
+    shrink, or whose events are pruned, is ``gone``.
     """
 
     def __init__(self, stream: int) -> None:
@@ -82,7 +82,9 @@ class Tail:
         self.wake()
 
     def page(self, after: int) -> Page | None:
-        """The page after ``after`` from memory; None where the window does not have it."""
+        """The page after ``after`` from memory; None where the window does not have it. Raises LogGone."""
+        if self.gone:
+            raise LogGone
         if page := self._pages.get(after):
             return page
         start = after + 1 - self._first
@@ -136,6 +138,10 @@ class Tails:
     def open(self) -> list[Tail]:
         """Those whose logs may still grow."""
         return [tail for tail in self._tails.values() if not tail.gone and not tail.closed]
+
+    def closed(self) -> list[Tail]:
+        """Those that are read to a known end, whose events may be pruned meanwhile."""
+        return [tail for tail in self._tails.values() if tail.closed and not tail.gone]
 
     @contextmanager
     def use(self, stream: int) -> Iterator[Tail]:

@@ -1,0 +1,84 @@
+"""Retention: what is left of a stream whose text is forgotten. Synchronous.
+
+Events, message and system go. The ids, the fingerprint, the head, the counts and the costs stay: so an old
+id never bills again, and a producer that comes back finds its log closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+
+from streaming.models import Conversation, Stream, StreamEvent
+
+BATCH_STREAMS = 100
+BATCH_EVENTS = 20_000
+"""A transaction empties no more than this, so that nobody waits long for it; one stream alone may have more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction has emptied."""
+
+    streams: int
+    events: int
+
+
+def prunable(before: datetime, owner: tuple[str, str] | None = None) -> QuerySet[Stream]:
+    """Closed streams that ended before ``before`` and are not pruned; of one (issuer, user_id), or of all."""
+    streams = Stream.objects.filter(pruned_at__isnull=True, head__closed=True, finished_at__lt=before)
+    return streams if owner is None else streams.owned_by(*owner)
+
+
+def batches(streams: QuerySet[Stream]) -> Iterator[list[int]]:
+    """The keys of closed streams in batches, in one pass; what comes later is for the next time."""
+    after = 0
+    while keys := take(streams.filter(pk__gt=after)):
+        yield keys
+        after = keys[-1]
+
+
+def take(streams: QuerySet[Stream]) -> list[int]:
+    """The keys of the first of some streams: as many as one transaction may empty, at least one."""
+    keys: list[int] = []
+    events = 0
+    for key, end in streams.order_by("pk").values_list("pk", "head__next_event_id")[:BATCH_STREAMS]:
+        events += end
+        if keys and events > BATCH_EVENTS:
+            break
+        keys.append(key)
+    return keys
+
+
+@transaction.atomic
+def wipe(keys: list[int]) -> Batch:
+    """Forget the text of streams; those that are open, or pruned already, or just being pruned, are left alone."""
+    streams = Stream.objects.filter(pk__in=keys, pruned_at__isnull=True, head__closed=True).order_by("pk")
+    locked = streams.select_for_update(skip_locked=True, no_key=True, of=("self",))
+    rows = list(locked.only("issuer", "user_id", "conversation_id"))
+    mine = [row.pk for row in rows]
+    deleted, _ = StreamEvent.objects.filter(stream__in=mine).delete()
+    Stream.objects.filter(pk__in=mine).update(message="", system=None, pruned_at=timezone.now())
+    _forget_titles(rows)
+    return Batch(len(mine), deleted)
+
+
+def _forget_titles(streams: list[Stream]) -> None:
+    """A title goes with the last text of its conversation."""
+    by_owner = attrgetter("issuer", "user_id")
+    for (issuer, user_id), group in groupby(sorted(streams, key=by_owner), by_owner):
+        names = {stream.conversation_id for stream in group} - {None}
+        titled = Conversation.objects.filter(
+            issuer=issuer, user_id=user_id, conversation_id__in=names, title__isnull=False
+        )
+        kept = Stream.objects.filter(
+            issuer=issuer, user_id=user_id, conversation_id=OuterRef("conversation_id"), pruned_at__isnull=True
+        )
+        titled.filter(~Exists(kept)).update(title=None)
