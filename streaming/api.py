@@ -202,7 +202,7 @@ async def list_streams(
     owner, engine = await _owner(request, user_id, Scope.READ)
     query = q.replace("\0", "")
     try:
-        return await engine.store.read(
+        return await engine.store.read_long(
             snapshots, owner, limit=limit, before=before, conversation_id=conversation_id, query=query
         )
     except Stream.DoesNotExist:
@@ -213,7 +213,7 @@ async def list_streams(
 async def get_stream(request: HttpRequest, stream_id: str, user_id: Identifier = None) -> dict[str, Any]:
     """The snapshot of one of one's own streams; of a pruned one, what is kept."""
     owner, engine = await _owner(request, user_id, Scope.READ)
-    found = await engine.store.read(snapshot, owner, stream_id) if IDENTIFIER.fullmatch(stream_id) else None
+    found = await engine.store.read_long(snapshot, owner, stream_id) if IDENTIFIER.fullmatch(stream_id) else None
     if found is None:
         raise StreamNotFound
     return found
@@ -230,7 +230,7 @@ async def list_conversations(
     """``q`` searches titles and messages; ``before`` is the ``next`` of the page before."""
     owner, engine = await _owner(request, user_id, Scope.READ)
     query = q.replace("\0", "")
-    return await engine.store.read(conversations.page, owner, limit=limit, before=before, query=query)
+    return await engine.store.read_long(conversations.page, owner, limit=limit, before=before, query=query)
 
 
 @api.patch(
@@ -303,7 +303,7 @@ async def _cancel(request: HttpRequest, stream_id: str, user_id: str | None) -> 
     if not IDENTIFIER.fullmatch(stream_id):
         raise StreamNotFound
     closed = await engine.cancel(owner, stream_id)
-    shown = await engine.store.read(snapshot, owner, stream_id)
+    shown = await engine.store.read_long(snapshot, owner, stream_id)
     if shown is None:
         raise StreamNotFound  # a login has just taken it along
     return 200 if closed else 202, shown

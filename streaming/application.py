@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,9 @@ class Application:
         elif scope["type"] == "http" and _path(scope) == _stream_path():
             async with ThreadSensitiveContext(executor=self._thread):
                 await _bounded(self._streams, scope, receive, send)
+        elif scope["type"] == "http" and _path(scope).startswith(_stream_path() + "/"):
+            # A cancel counts also where its client, a beacon, is gone before it is through.
+            await _bounded(self._pages, scope, _deaf(receive), send)
         elif scope["type"] == "http" and _path(scope).startswith(_stream_path().removesuffix("v1/stream")):
             await _bounded(self._pages, scope, receive, send)
         else:
@@ -79,6 +83,21 @@ def _path(scope: Scope) -> str:
 def _stream_path() -> str:
     """Where the project has put the stream endpoint. Raises NoReverseMatch where it has not."""
     return reverse("streaming:stream")
+
+
+def _deaf(receive: Receive) -> Receive:
+    """``receive`` that does not tell when the client leaves after its request."""
+    complete = False
+
+    async def receive_request() -> Message:
+        nonlocal complete
+        if complete:
+            await asyncio.Future()
+        message = await receive()
+        complete = not message.get("more_body", False)
+        return message
+
+    return receive_request
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

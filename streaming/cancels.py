@@ -18,4 +18,4 @@ def request_all(streams: list[int]) -> list[None]:
 def find_requested(process: int) -> list[int]:
     """The open streams of a process that are to end."""
     asked = Stream.objects.filter(cancel_requested_at__isnull=False, finished_at__isnull=True)
-    return list(asked.filter(head__process=process).values_list("pk", flat=True))
+    return list(asked.filter(head__process=process, head__closed=False).values_list("pk", flat=True))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
 from streaming import cancels, claims, conversations, lease
@@ -85,6 +84,7 @@ class Engine:
         self.process = 0
         self._live: dict[int, Producer] = {}
         self._starting = 0
+        self._readers_ended = False
         self._readers: set[Reader] = set()
         self._places = Places()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -143,10 +143,11 @@ class Engine:
         if found is None:
             raise StreamNotFound
         if not found.closed:
-            await self.store.write(cancels.request_all, found.key)
             self._stop(found.key)
         with self.log.follow(found.key) as follower, suppress(TimeoutError, LogGone):
             async with asyncio.timeout(CLOSE_SECONDS):
+                if not found.closed:
+                    await asyncio.shield(self._spawn(self.store.write(cancels.request_all, found.key)))
                 while not found.closed:
                     # Does nothing as long as the producer lives.
                     await self.log.close(found.key, CANCELLED)
@@ -178,6 +179,8 @@ class Engine:
         place.take()
         on_close = partial(self._let_go, place, credential)
         reader = Reader(self.log, found.key, after, opening=opening, on_close=on_close)
+        if self._readers_ended:
+            reader.end()
         self._readers.add(reader)
         if credential is not None:
             self.revocations.admit(reader, credential)
@@ -273,7 +276,7 @@ class Engine:
         room = room_for_turns(model, message.content, ask.asked.get("system"), ask.asked.get("max_tokens"))
         return Prompt(
             model=model.id,
-            turns=(*await self.store.read(turns_to, parent, room), message),
+            turns=(*await self.store.read_long(turns_to, parent, room), message),
             system=ask.asked.get("system"),
             temperature=ask.asked.get("temperature"),
             max_tokens=ask.asked.get("max_tokens"),
@@ -325,7 +328,7 @@ class Engine:
             try:
                 for key in await self.store.read(cancels.find_requested, self.process):
                     self._stop(key)
-            except DatabaseError as error:
+            except Exception as error:
                 logger.warning("cannot look for cancelled streams", extra={"error": type(error).__name__})
 
     def _stop(self, key: int) -> None:
@@ -349,6 +352,7 @@ class Engine:
         for _ in range(round(1 / POLL_SECONDS)):
             if self._readers:
                 await asyncio.sleep(POLL_SECONDS)
+        self._readers_ended = True
         for reader in tuple(self._readers):
             reader.end()
         await asyncio.sleep(POLL_SECONDS)

@@ -6,7 +6,6 @@ Synchronous functions; each runs in a transaction of its caller.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 from django.utils import timezone
 
@@ -14,6 +13,9 @@ from streaming.endings import Ending, Settlement
 from streaming.events import EventType
 from streaming.models import CostRecord, CostState, Stream, StreamEvent
 from streaming.pricing import Prices, Usage
+
+MOST_MS = 2**31 - 1
+"""The longest that a column of milliseconds holds: a backup may bring back streams that are years old."""
 
 
 def open_record(stream: Stream, prompt_tokens: int, prices: Prices | None, reserved_pico_usd: int) -> CostRecord:
@@ -73,15 +75,18 @@ def settle(stream: int, settlement: Settlement) -> None:
 
 def settlement_from_log(stream: Stream, ending: Ending) -> Settlement:
     """What the log and the pending record know of a stream that its producer did not finish."""
-    record = CostRecord.objects.get(pk=stream.pk)
     chunks = StreamEvent.objects.filter(stream=stream, type=EventType.MESSAGE_CHUNK).order_by("event_id")
-    first = chunks.values_list("elapsed_ms", flat=True).first()
+    tokens, first = 0, None
+    for data, elapsed_ms in chunks.values_list("data", "elapsed_ms").iterator():
+        tokens += json.loads(data)["tokens"]
+        first = elapsed_ms if first is None else first
+    lasted = (timezone.now() - stream.created_at).total_seconds() * 1000
     return Settlement(
         ending=ending,
-        usage=usage_of(record).answered_with(_count(chunks.values_list("data", flat=True).iterator())),
+        usage=usage_of(stream.cost).answered_with(tokens),
         reported=False,
-        prices=prices_of(record),
-        latency_ms=max(0, round((timezone.now() - stream.created_at).total_seconds() * 1000)),
+        prices=prices_of(stream.cost),
+        latency_ms=max(0, min(round(lasted), MOST_MS)),
         first_token_ms=first,
     )
 
@@ -108,7 +113,3 @@ def prices_of(record: CostRecord) -> Prices | None:
         cache_write=record.cache_write_price or 0,
         source=record.price_source,
     )
-
-
-def _count(chunks: Iterable[str]) -> int:
-    return sum(json.loads(data)["tokens"] for data in chunks)

@@ -166,7 +166,7 @@ class StreamHead(models.Model):
     """The fence: who may append to a log, and where. Outlives the events."""
 
     stream = models.OneToOneField(Stream, models.PROTECT, primary_key=True, related_name="head")
-    process = models.ForeignKey(Process, models.PROTECT, null=True)
+    process = models.ForeignKey(Process, models.PROTECT, null=True, db_index=False)
     """The process that produces the stream; null while none has taken it on."""
     attempt = models.PositiveIntegerField(default=1)
     claim = models.UUIDField(default=uuid.uuid4)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 READERS = 4
+LONG_READERS = 2
 BATCH = 1000
 """The most jobs of one transaction."""
 REST_SECONDS = 0.002
@@ -60,6 +62,7 @@ class Store:
         """Whether other live processes write to this database; set by who renews the lease."""
         self._connections: list[BaseDatabaseWrapper] = []
         self._readers = ThreadPoolExecutor(READERS, "sql-reader", self._keep_connection)
+        self._long_readers = ThreadPoolExecutor(LONG_READERS, "sql-long-reader", self._keep_connection)
         self._writer = ThreadPoolExecutor(1, "sql-writer", self._keep_connection)
         self._pending: list[_Job] = []
         self._queued = asyncio.Event()
@@ -88,7 +91,7 @@ class Store:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        for executor in (self._writer, self._readers):
+        for executor in (self._writer, self._readers, self._long_readers):
             executor.shutdown()
         while self._connections:
             self._connections.pop().close()
@@ -100,15 +103,21 @@ class Store:
         self._connections.append(own)
 
     async def read(self, query: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a query in a reader thread. Errors of the database are the caller's."""
+        """Run a short query in a reader thread. Errors of the database are the caller's."""
+        return await self._run(self._readers, partial(query, *args, **kwargs))
 
+    async def read_long(self, query: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As ``read``, for what may be as long as an answer or a history: it holds up nothing but its like."""
+        return await self._run(self._long_readers, partial(query, *args, **kwargs))
+
+    async def _run(self, executor: ThreadPoolExecutor, query: Callable[[], R]) -> R:
         def run() -> R:
             try:
-                return query(*args, **kwargs)
+                return query()
             finally:
                 _drop_broken_connection()
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        return await asyncio.get_running_loop().run_in_executor(executor, run)
 
     async def write(self, work: Callable[[list[T]], Sequence[R | Exception]], item: T) -> R:
         """Have ``work`` applied to ``item`` in the next transaction; answers once it is committed.

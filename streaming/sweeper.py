@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from django.db.models import Q
@@ -22,6 +22,9 @@ logger = logging.getLogger("streaming.sweeper")
 
 GRACE_SECONDS = 2
 """After an outage of the store everyone's lease looks dead for a moment; so long others are left alone."""
+
+CLOSE_AT_ONCE = 100
+"""Orphans that are closed together, in one transaction or few."""
 
 SLOW_SECONDS = 1
 """A renewal that takes so long tells of an outage: the others' renewals had to wait as well."""
@@ -53,29 +56,23 @@ class Sweeper:
     _suspects: set[int] = field(default_factory=set)
 
     async def run(self) -> None:
-        """Until cancelled, every ``STREAM_SWEEP_SECONDS``."""
+        """Until cancelled: renew the lease, and beside it, so that neither waits for the other, sweep."""
         self._renewed = self.clock()
         await self._renew()
-        while True:
-            try:
-                await self.sweep()
-            except StoreClosed:
-                return
-            except Exception as error:
-                logger.warning("sweep failed", extra={"error": type(error).__name__})
-            await asyncio.sleep(settings.STREAM_SWEEP_SECONDS)
+        await asyncio.gather(
+            _every(lambda: settings.STREAM_LEASE_SECONDS / RENEWALS_PER_LEASE, self._renew),
+            _every(lambda: settings.STREAM_SWEEP_SECONDS, self.sweep),
+        )
 
     async def sweep(self) -> None:
-        """Renew the lease if it is time to; close what has to be closed."""
-        if self.clock() - self._renewed >= settings.STREAM_LEASE_SECONDS / RENEWALS_PER_LEASE:
-            await self._renew()
+        """Close what has to be closed. One stream that cannot be closed holds up no other."""
         if self.clock() < self._hold_until:
             return
         open_streams = await self.store.read(find_open, self.process)
         own = {stream.key for stream in open_streams if stream.own} - set(self.live())
-        for stream in open_streams:
-            if not stream.own or (stream.key in self._suspects and stream.key in own):
-                await self._close(stream)
+        orphans = [each for each in open_streams if not each.own or each.key in self._suspects & own]
+        for start in range(0, len(orphans), CLOSE_AT_ONCE):
+            await asyncio.gather(*map(self._close, orphans[start : start + CLOSE_AT_ONCE]))
         # One of our own is an orphan only at second sight: its producer may be just about to start or end.
         self._suspects = own
         for conversation in await self.store.read(conversations.find_unfinished):
@@ -93,17 +90,37 @@ class Sweeper:
     async def _close(self, stream: OpenStream) -> None:
         ending = CANCELLED if stream.cancelled else INTERRUPTED
         attempt = stream.attempt if stream.own else None
-        if await self.log.close(stream.key, ending, attempt=attempt) is not None:
-            logger.warning(
-                "closed a stream whose producer is gone",
-                extra={"event": "closed_orphan", "stream_id": stream.stream_id, "own": stream.own},
-            )
+        names = {"stream_id": stream.stream_id, "own": stream.own}
+        try:
+            closed = await self.log.close(stream.key, ending, attempt=attempt)
+        except StoreClosed:
+            raise
+        except Exception as error:
+            logger.exception("cannot close an orphan", extra={**names, "error": type(error).__name__})
+        else:
+            if closed is not None:
+                logger.warning("closed a stream whose producer is gone", extra={"event": "closed_orphan", **names})
+
+
+async def _every(interval: Callable[[], float], work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work`` again and again, whatever it raises, until the store is closed."""
+    while True:
+        await asyncio.sleep(interval())
+        try:
+            await work()
+        except StoreClosed:
+            return
+        except Exception as error:
+            logger.exception("sweep failed", extra={"error": type(error).__name__})
 
 
 def find_open(process: int) -> list[OpenStream]:
     """The open streams of dead processes and of ``process`` itself."""
-    dead = Process.objects.filter(is_dead(store_clock())).values("pk")
-    heads = StreamHead.objects.filter(Q(process=process) | Q(process__isnull=True) | Q(process__in=dead), closed=False)
+    open_heads = StreamHead.objects.filter(closed=False)
+    # By way of the open heads, which are few: dead processes are many, and a database may look at all they ever did.
+    producers = set(open_heads.values_list("process", flat=True).distinct()) - {None}
+    dead = Process.objects.filter(is_dead(store_clock()), pk__in=producers).values_list("pk", flat=True)
+    heads = open_heads.filter(Q(process__in={process, *dead}) | Q(process__isnull=True))
     facts = ("pk", "stream__stream_id", "attempt", "process", "stream__cancel_requested_at")
     return [
         OpenStream(key, stream_id, attempt, own=producer == process, cancelled=cancel is not None)

@@ -98,7 +98,8 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     address = hashed_address(request) if identities.is_anonymous(identity) else None
     opened = await engine.open(owner, ask, request_id, address=address, reads=not wants_json)
     if wants_json:
-        shown = await engine.store.read(snapshot, owner, opened.found.stream_id)
+        read = engine.store.read if opened.started else engine.store.read_long
+        shown = await read(snapshot, owner, opened.found.stream_id)
         return json_response(shown or {}, 201 if opened.started else 200, **{"X-Stream-Id": opened.found.stream_id})
     if not opened.started:
         log_resume(opened.found.stream_id, request_id, ask.after, opened.found.last_event_id)

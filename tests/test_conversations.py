@@ -50,9 +50,8 @@ def test_a_start_whose_conversation_is_deleted_before_it_is_written_makes_no_str
     assert Conversation.objects.get().erased_at is not None
     with transaction.atomic():
         [again] = claims.claim_all([first])
-    assert isinstance(again, Found) and again.created, (
-        "the same start, repeated because its outcome was unknown, is no new one"
-    )
+    assert isinstance(again, Found)
+    assert again.created, "the same start, repeated because its outcome was unknown, is no new one"
 
 
 def test_a_start_is_refused_before_anything_is_written(database: None) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db import Error, connection
+from django.db.models import Q
 
 from streaming import ledger
 from streaming.endings import Ending
@@ -134,7 +135,7 @@ class DatabaseEventLog(EventLog):
             try:
                 heads = await self._store.read(select_heads, list(known)) if known else {}
                 pruned = await self._store.read(select_pruned, closed) if closed else []
-            except Error as error:
+            except Exception as error:
                 logger.warning("cannot look at the heads", extra={"error": type(error).__name__})
                 continue
             for stream, known_end in known.items():
@@ -165,11 +166,7 @@ def append_all(appends: list[Append]) -> list[Outcome]:
             heads[append.stream] = (append.attempt, last.event_id + 1, last.type.is_terminal)
             applied.append(append)
         outcomes.append(outcome or Outcome.APPLIED)
-    _insert(applied)
-    _move_heads([(*heads[append.stream][1:], append.stream) for append in applied])
-    for append in applied:
-        if append.record is not None:
-            append.record()
+    _apply(applied, heads)
     return outcomes
 
 
@@ -181,7 +178,19 @@ def close_all(closings: list[Closing]) -> list[Event | None]:
     heads = _lock_heads(
         (closing.stream for closing in closings), skip_locked=connection.features.has_select_for_update_skip_locked
     )
-    return [_close(closing, heads) if closing.stream in heads else None for closing in closings]
+    wanted = [closing for closing in closings if closing.stream in heads and _may_close(closing, heads[closing.stream])]
+    orphans = _without_producer({closing.stream for closing in wanted if closing.attempt is None})
+    streams = Stream.objects.select_related("cost").in_bulk([closing.stream for closing in wanted])
+    appends: dict[int, Append] = {}
+    for closing in wanted:
+        if closing.attempt is not None or closing.stream in orphans:
+            append = _closing_append(closing, streams[closing.stream], heads[closing.stream])
+            appends.setdefault(closing.stream, append)
+    for append in appends.values():
+        heads[append.stream] = (append.attempt, append.events[0].event_id + 1, True)
+    _apply(list(appends.values()), heads)
+    made = {append.stream: append.events[0] for append in appends.values()}
+    return [made.get(closing.stream) or _terminal(closing.stream, heads) for closing in closings]
 
 
 def select_events(stream: int, after: int) -> list[Event]:
@@ -279,29 +288,42 @@ def _move_heads(moved: list[tuple[int, bool, int]]) -> None:
             cursor.executemany(MOVE_HEAD, moved)
 
 
-def _close(closing: Closing, heads: dict[int, tuple[int, int, bool]]) -> Event | None:
-    attempt, end, closed = heads[closing.stream]
-    if closed:
-        return _terminal(closing.stream)
-    may_close = closing.attempt == attempt if closing.attempt is not None else _producer_is_dead(closing.stream)
-    if not may_close:
-        return None
-    stream = Stream.objects.get(pk=closing.stream)
+def _apply(appends: list[Append], heads: dict[int, tuple[int, int, bool]]) -> None:
+    """Write what is to be appended, and the heads as they are then."""
+    _insert(appends)
+    _move_heads([(*heads[append.stream][1:], append.stream) for append in appends])
+    for append in appends:
+        if append.record is not None:
+            append.record()
+
+
+def _may_close(closing: Closing, head: tuple[int, int, bool]) -> bool:
+    attempt, _, closed = head
+    return not closed and closing.attempt in {None, attempt}
+
+
+def _closing_append(closing: Closing, stream: Stream, head: tuple[int, int, bool]) -> Append:
+    attempt, end, _ = head
     settlement = ledger.settlement_from_log(stream, closing.ending)
     event = Event(end, closing.ending.event_type, settlement.data, settlement.latency_ms)
-    settle = partial(ledger.settle, closing.stream, settlement)
-    append_all([Append(closing.stream, attempt, [event], settle)])
-    heads[closing.stream] = (attempt, end + 1, True)
-    return event
+    return Append(closing.stream, attempt, [event], partial(ledger.settle, closing.stream, settlement))
 
 
-def _terminal(stream: int) -> Event | None:
+def _terminal(stream: int, heads: dict[int, tuple[int, int, bool]]) -> Event | None:
+    """The terminal event of a closed stream; None of one that is open, locked by others, or pruned."""
+    if stream not in heads or not heads[stream][2]:
+        return None
     with suppress(StreamEvent.DoesNotExist):
         row = StreamEvent.objects.filter(stream=stream, type__gte=EventType.DONE).latest("event_id")
         return Event(row.event_id, EventType(row.type), row.data, row.elapsed_ms)
     return None
 
 
-def _producer_is_dead(stream: int) -> bool:
-    producer = Process.objects.filter(streamhead__pk=stream)
-    return not producer.exists() or producer.filter(is_dead(store_clock())).exists()
+def _without_producer(streams: set[int]) -> set[int]:
+    """Those of these streams whose producer's process is dead, or that have none."""
+    if not streams:
+        return set()
+    heads = StreamHead.objects.filter(pk__in=streams)
+    dead = Process.objects.filter(is_dead(store_clock()), pk__in=heads.values("process")).values_list("pk", flat=True)
+    orphans = heads.filter(Q(process__isnull=True) | Q(process__in=set(dead)))
+    return set(orphans.values_list("pk", flat=True))

@@ -120,7 +120,7 @@ class Migration(migrations.Migration):
                 ('claim', models.UUIDField(default=uuid.uuid4)),
                 ('next_event_id', models.BigIntegerField(default=0)),
                 ('closed', models.BooleanField(default=False)),
-                ('process', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to='streaming.process')),
+                ('process', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='streaming.process')),
             ],
         ),
         migrations.AddIndex(
