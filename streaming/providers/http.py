@@ -17,7 +17,7 @@ redirect, not an event stream, too large      provider_error          no
 A provider that verifiably did no work (connection refused, 429, 503, 529) is asked again, as Patience
 says; nothing else ever is. A redirect is not followed: it would take the key to another host.
 
-One that is down (no connection, no answer in time, 5xx) is left alone for a while, as ``breaker`` says:
+One that is down (no connection, no answer in time, 502 and above) is left alone for a while, as ``breaker`` says:
 calls then fail at once, with ``provider_error``, retryable. A call that was let in always tells its own error.
 """
 
@@ -186,8 +186,12 @@ async def _attempt(url: str, headers: Mapping[str, str], body: Mapping[str, Any]
     await response.aclose()
     status = response.status_code
     retry_after = response.headers.get("retry-after")
+    # 500 tells nothing of the provider: one caller's request may bring it about, and must not close it to the others.
     return _Attempt(
-        status < 500, error=_status_error(response), ask_again=status in _ASK_AGAIN, retry_after=retry_after
+        None if status == 500 else status < 500,
+        error=_status_error(response),
+        ask_again=status in _ASK_AGAIN,
+        retry_after=retry_after,
     )
 
 
