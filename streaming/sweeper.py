@@ -7,8 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-
-from django.db.models import Q
+from operator import itemgetter
 
 from streaming import conversations
 from streaming.conf import settings
@@ -120,9 +119,11 @@ def find_open(process: int) -> list[OpenStream]:
     # By way of the open heads, which are few: dead processes are many, and a database may look at all they ever did.
     producers = set(open_heads.values_list("process", flat=True).distinct()) - {None}
     dead = Process.objects.filter(is_dead(store_clock()), pk__in=producers).values_list("pk", flat=True)
-    heads = open_heads.filter(Q(process__in={process, *dead}) | Q(process__isnull=True))
+    # Two questions and no order: SQLite would answer them as one from an index of all streams.
     facts = ("pk", "stream__stream_id", "attempt", "process", "stream__cancel_requested_at")
+    rows = list(open_heads.filter(process__in={process, *dead}).values_list(*facts))
+    rows += open_heads.filter(process__isnull=True).values_list(*facts)
     return [
         OpenStream(key, stream_id, attempt, own=producer == process, cancelled=cancel is not None)
-        for key, stream_id, attempt, producer, cancel in heads.order_by("pk").values_list(*facts)
+        for key, stream_id, attempt, producer, cancel in sorted(rows, key=itemgetter(0))
     ]
