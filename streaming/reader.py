@@ -45,6 +45,7 @@ class Reader:
         self._over = False
         self._closed = False
         self._unread = True
+        self._loop = asyncio.get_running_loop()
         self._held = ExitStack()
         self._follower = self._held.enter_context(log.follow(stream))
 
@@ -97,12 +98,27 @@ class Reader:
         self._follower.wake()
 
     def close(self) -> None:
-        """Let go of the stream."""
-        if not self._closed:
-            self._closed = self._over = True
-            self._held.close()
-            self._on_close(self)
+        """Let go of the stream. Django may call this in a thread, and what is let go of belongs to the loop."""
+        if self._closed:
+            return
+        self._closed = self._over = True
+        if _is_running(self._loop):
+            self._let_go()
+        else:
+            self._loop.call_soon_threadsafe(self._let_go)
+
+    def _let_go(self) -> None:
+        self._held.close()
+        self._on_close(self)
 
     async def aclose(self) -> None:
         """As ``close``; what ``contextlib.aclosing`` calls."""
         self.close()
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this is called from within ``loop``."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
