@@ -129,7 +129,7 @@ class StreamAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "stream": stream,
             "page": page,
-            "rows": _with_gaps(list(page.object_list)),
+            "rows": _with_gaps(list(page.object_list), events),
         }
         return TemplateResponse(request, "admin/streaming/stream/events.html", context)
 
@@ -272,10 +272,13 @@ def _per_million(pico: int | None) -> Decimal | None:
     return None if pico is None else usd_per_million(pico).normalize()
 
 
-def _with_gaps(events: list[StreamEvent]) -> list[dict[str, Any]]:
-    rows, before = [], None
-    for event in events:
-        gap = event.elapsed_ms - (event.elapsed_ms if before is None else before)
+def _with_gaps(page: list[StreamEvent], events: QuerySet[StreamEvent]) -> list[dict[str, Any]]:
+    """Each event with the time since the one before it; of the first event, since the stream was created."""
+    earlier = events.filter(event_id__lt=page[0].event_id).last() if page else None
+    before = earlier.elapsed_ms if earlier else 0
+    rows = []
+    for event in page:
+        gap = event.elapsed_ms - before
         rows.append({"event": event, "gap_ms": gap, "long": gap >= LONG_GAP_MS})
         before = event.elapsed_ms
     return rows
