@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from operator import itemgetter
 
+from django.db import Error
+
 from streaming import conversations
 from streaming.conf import settings
 from streaming.endings import CANCELLED, INTERRUPTED
@@ -109,6 +111,8 @@ async def _every(interval: Callable[[], float], work: Callable[[], Awaitable[Non
             await work()
         except StoreClosed:
             return
+        except Error as error:
+            logger.warning("sweep failed: database out of reach", extra={"error": type(error).__name__})
         except Exception as error:
             logger.exception("sweep failed", extra={"error": type(error).__name__})
 
