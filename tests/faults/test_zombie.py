@@ -39,6 +39,14 @@ def _stands_still(server: Server) -> bool:
     return all(state == "T" for state in states)
 
 
+def wait_for_session(records: Records, condition: str) -> None:
+    """Wait until a session of the database meets a condition on ``pg_stat_activity``."""
+    deadline = time.monotonic() + 10
+    while not records.sessions(condition):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.01)
+
+
 def _stuck(records: Records) -> set[int]:
     busy = [set(records.sessions("state <> 'idle'")) for _ in range(10)]
     return set.intersection(*busy)
@@ -113,13 +121,13 @@ def test_a_producer_that_is_paused_within_a_transaction_does_not_keep_others_fro
     with psycopg.connect(postgresql_url) as session:
         # The producer's transaction has locked the head by SELECT FOR UPDATE, and waits here to move it.
         session.execute("LOCK TABLE streaming_streamhead IN SHARE MODE")
-        deadline = time.monotonic() + 10
-        while not records.sessions("wait_event_type = 'Lock' AND query LIKE 'UPDATE%%streamhead%%'"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_session(records, "wait_event_type = 'Lock' AND query LIKE 'UPDATE%%streamhead%%'")
         paused.send(signal.SIGSTOP)
+        while not _stands_still(paused):
+            time.sleep(0.001)
     try:
-        assert records.sessions("state = 'idle in transaction'")
+        # The server finishes the update once it has its lock; nobody is left to commit it.
+        wait_for_session(records, "state = 'idle in transaction'")
         started = time.monotonic()
         mine = crowd.read(other.url, stream_id="s2", user_id="u1", message="/count 200 40")
         crowd.wait_for_end(mine, orphan, timeout=20)
