@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a module may import those of its own layer and of the layers before it.
 LAYERS = (
-    {"conf", "errors", "version", "logs"},
+    {"conf", "errors", "version", "logs", "tasks"},
     {"events", "pricing"},
     {"sse", "state", "endings", "params"},
     {"providers.base", "eventlog.base", "providers.decoder", "providers.breaker", "providers.connections"},
@@ -35,6 +35,8 @@ LAYERS = (
         "reconciliation",
     },
     {"producer", "reader", "sweeper", "journal", "revocations"},
+    {"production", "readership"},
+    {"starts"},
     {"engine"},
     {"identity", "openapi", "addresses", "bodies", "responses", "middleware", "checks", "apps", "lifecycle"},
     {"views", "api", "probes", "admin", "application"},

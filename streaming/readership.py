@@ -1,0 +1,61 @@
+"""Readership: the open readers of a process, their owners' places, and their end with the process."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from streaming.claims import Owner
+from streaming.eventlog.base import EventLog
+from streaming.keys import Credential
+from streaming.limits import Place, Places
+from streaming.reader import Reader
+from streaming.revocations import Revocations
+
+SHOW_SECONDS = 1
+"""How long readers get, at the end of their process, to show what is in the log."""
+
+POLL_SECONDS = 0.05
+
+
+class Readership:
+    """The readers of this process."""
+
+    def __init__(self, log: EventLog, revocations: Revocations) -> None:
+        self._log = log
+        self._revocations = revocations
+        self._places = Places()
+        self._readers: set[Reader] = set()
+        self._ended = False
+
+    def place(self, owner: Owner) -> Place:
+        """A place for one more reader of an owner, not taken yet."""
+        return self._places.place(owner)
+
+    def admit(self, owner: Owner, stream: int, after: int, opening: bytes, credential: Credential | None) -> Reader:
+        """Follow a stream after an event id, as long as ``credential`` is good. Raises TooManyStreams."""
+        place = self.place(owner)
+        place.take()
+        reader = Reader(self._log, stream, after, opening=opening, on_close=partial(self._let_go, place, credential))
+        if self._ended:
+            reader.end()
+        self._readers.add(reader)
+        if credential is not None:
+            self._revocations.admit(reader, credential)
+        return reader
+
+    async def end(self) -> None:
+        """Let the readers show what is in the log, then end their responses cleanly. Those to come end at once."""
+        for _ in range(round(SHOW_SECONDS / POLL_SECONDS)):
+            if self._readers:
+                await asyncio.sleep(POLL_SECONDS)
+        self._ended = True
+        for reader in tuple(self._readers):
+            reader.end()
+        await asyncio.sleep(POLL_SECONDS)
+
+    def _let_go(self, place: Place, credential: Credential | None, reader: Reader) -> None:
+        place.leave()
+        self._readers.discard(reader)
+        if credential is not None:
+            self._revocations.forget(reader, credential)

@@ -1,0 +1,149 @@
+"""Starts: from what a request asks to a claim on a new stream, and the prompt that its provider gets."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from streaming import claims
+from streaming.claims import Claim, Found, Owner, Position
+from streaming.conf import settings
+from streaming.context import room_for_turns, turns_to
+from streaming.errors import StreamNotFound, Unavailable
+from streaming.limits import Place, has_budget
+from streaming.models import Stream
+from streaming.params import Ask
+from streaming.pricelist import prices_at
+from streaming.pricing import Prices, count_tokens, most_cost
+from streaming.producer import Assignment
+from streaming.production import Production
+from streaming.providers import registry
+from streaming.providers.base import Model, Prompt, Provider, Turn
+from streaming.store import Store
+
+RETRY_SECONDS = 5
+"""``Retry-After`` of a refusal that passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a request that starts a stream brings along. ``address``: see ``Claim.address``.
+
+    ``place``: of the reader that follows at once, where one does.
+    """
+
+    owner: Owner
+    ask: Ask
+    request_id: str
+    address: str | None
+    place: Place | None
+
+
+class Starts:
+    """Starts streams that ``process`` then produces."""
+
+    def __init__(self, store: Store, production: Production) -> None:
+        self.process = 0
+        self.refused = False
+        """No more starts are taken: the process is about to end."""
+        self.under_way = 0
+        self._store = store
+        self._production = production
+
+    async def start(self, start: Start) -> Found:
+        """The new stream, produced from now on; or the one that somebody else made meanwhile. Raises Refusal."""
+        ask = start.ask
+        provider, model = registry.find(ask.asked["model"]) if "model" in ask.asked else registry.default()
+        position = await self._position(start)
+        if start.place is not None:
+            start.place.take()
+        prompt = await self._prompt(ask, model, position.parent)
+        claim = self._claim(start, provider, model, prompt, position, await self._store.read(prices_at, model))
+        await self._check_available(provider, claim)
+        self.under_way += 1
+        try:
+            found = await self._store.write(claims.claim_all, claim)
+            if found.created:
+                self._production.take_on(_assignment(claim, found, provider, prompt), claim.request_id)
+        finally:
+            self.under_way -= 1
+        return found
+
+    async def _position(self, start: Start) -> Position:
+        try:
+            return await self._store.read(claims.find_position, start.owner, start.ask)
+        except Stream.DoesNotExist:
+            raise StreamNotFound("There is no such stream to follow: parent_id.") from None
+
+    async def _prompt(self, ask: Ask, model: Model, parent: int | None) -> Prompt:
+        message = Turn("user", ask.message or "")
+        room = room_for_turns(model, message.content, ask.asked.get("system"), ask.asked.get("max_tokens"))
+        return Prompt(
+            model=model.id,
+            turns=(*await self._store.read_long(turns_to, parent, room), message),
+            system=ask.asked.get("system"),
+            temperature=ask.asked.get("temperature"),
+            max_tokens=ask.asked.get("max_tokens"),
+        )
+
+    def _claim(
+        self, start: Start, provider: Provider, model: Model, prompt: Prompt, position: Position, prices: Prices | None
+    ) -> Claim:
+        tokens = count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in prompt.turns)
+        return Claim(
+            owner=start.owner,
+            stream_id=start.ask.stream_id or f"stream_{secrets.token_hex(16)}",
+            ask=start.ask,
+            model=model.id,
+            provider=provider.name,
+            prices=prices,
+            prompt_tokens=tokens,
+            process=self.process,
+            position=position,
+            request_id=start.request_id,
+            address=start.address,
+            most_pico_usd=_most_cost(provider, model, prompt, tokens, prices) if has_budget() else 0,
+        )
+
+    async def _check_available(self, provider: Provider, claim: Claim) -> None:
+        """Raises Unavailable; or Limited, which is told first."""
+        try:
+            registry.require_configured(provider)
+            if self.refused:
+                raise Unavailable("The server is shutting down; try again.", retry_after=RETRY_SECONDS)
+            if self._production.size + self.under_way >= settings.STREAM_MAX_STREAMS:
+                raise Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
+        except Unavailable:
+            if (refusal := await self._store.read(claims.find_refusal, claim)) is not None:
+                raise refusal from None
+            raise
+
+
+def _assignment(claim: Claim, found: Found, provider: Provider, prompt: Prompt) -> Assignment:
+    return Assignment(
+        stream=found.key,
+        stream_id=found.stream_id,
+        attempt=1,
+        provider=provider,
+        prompt=prompt,
+        prices=claim.prices,
+        prompt_tokens=claim.prompt_tokens,
+    )
+
+
+def _most_cost(provider: Provider, model: Model, prompt: Prompt, tokens: int, prices: Prices | None) -> int | None:
+    """The most that a call can cost, in pico-dollars; None where no price is known.
+
+    The answer is bound by what the provider knows of it, else by ``max_tokens``, the model's context window and
+    STREAM_MAX_BYTES, the smallest of those that there are.
+    """
+    if prices is None:
+        return None
+    bounds = (
+        provider.most_output_tokens(prompt),
+        prompt.max_tokens,
+        model.context_window,
+        settings.STREAM_MAX_BYTES,
+    )
+    answer = min(bound for bound in bounds if bound is not None)
+    return most_cost(tokens, len(prompt.turns) + 1, answer, prices)
