@@ -21,6 +21,8 @@ SECRET_KEY={secret_key}
 ALLOWED_HOSTS=localhost,127.0.0.1,[::1]
 # Anyone who reaches this server may act for any user_id: only for a server that listens on the loopback.
 STREAM_OPEN_ACCESS=1
+# Without it, an anonymous identity, as the page gives to every new browser, may send 20 messages an hour.
+STREAM_QUOTA_MESSAGES_PER_HOUR=0
 """
 
 

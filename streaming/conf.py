@@ -58,23 +58,28 @@ class StreamSettings:
     STREAM_MAX_STREAMS: int = 1000
     """Streams that one process produces at once; a start beyond it is refused with 503."""
 
-    # Off for now, as the admin does not show yet what an account has used; 20, 5 and 20 are to become the defaults.
-    STREAM_QUOTA_MESSAGES_PER_HOUR: int = 0
+    STREAM_QUOTA_MESSAGES_PER_HOUR: int = 20
     """Streams that an anonymous identity may start in any hour; 0: no limit."""
 
-    STREAM_ANONYMOUS_PER_ADDRESS: int = 1
-    """As many anonymous identities' worth of messages and budget have all those of one address; 0: no limit.
+    STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS: int = 200
+    """Streams that all anonymous identities of one address may start in any hour; 0: no limit.
 
-    More than 1 where many people share an address. An IPv6 address stands for its /64.
+    An IPv6 address stands for its /64.
+    """
+
+    STREAM_ANONYMOUS_PER_ADDRESS: int = 1
+    """As many anonymous identities' worth of budget have all those of one address; 0: no limit.
+
+    More than 1 where many people share an address.
     """
 
     STREAM_TRUSTED_PROXIES: int = 0
     """Proxies in front of the server that each add to ``X-Forwarded-For``; 0: the header is not looked at."""
 
-    STREAM_MAX_CONCURRENT_PER_USER: int = 0
+    STREAM_MAX_CONCURRENT_PER_USER: int = 5
     """Live streams of one owner; 0: no limit."""
 
-    STREAM_MAX_CONNECTIONS_PER_USER: int = 0
+    STREAM_MAX_CONNECTIONS_PER_USER: int = 20
     """Open reader connections of one owner to one process; 0: no limit."""
 
     STREAM_BUDGET_USD_PER_DAY: Decimal = Decimal(0)
@@ -82,6 +87,7 @@ class StreamSettings:
 
     STREAM_BUDGET_USD_PER_DAY_TOTAL: Decimal = Decimal(0)
     """What all streams together may cost in a day (UTC); 0: no limit."""
+
     STREAM_CONTEXT_TOKENS: int = 32_000
     """The context window of a model that tells none, in tokens; the oldest turns that do not fit are left out."""
 

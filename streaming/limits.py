@@ -62,8 +62,8 @@ class Demand:
         return f"address:{self.address}"
 
     @property
-    def has_address_account(self) -> bool:
-        """Whether it shares what the anonymous identities of its address may use."""
+    def shares_budget(self) -> bool:
+        """Whether it shares a budget with the other anonymous identities of its address."""
         return self.address is not None and settings.STREAM_ANONYMOUS_PER_ADDRESS > 0
 
 
@@ -96,20 +96,15 @@ class Gate:
 
     def _check_messages(self, demand: Demand) -> Limited | None:
         """Of an anonymous identity, and of all that come from its address."""
-        most = settings.STREAM_QUOTA_MESSAGES_PER_HOUR
-        if demand.address is None or most <= 0:
+        waits = [
+            (room_at, sentence)
+            for streams, most, sentence in _quotas(demand)
+            if (room_at := _room_at(streams, most)) is not None and room_at > self.now
+        ]
+        if not waits:
             return None
-        room_at = [_room_at(_of_owner(demand), most)]
-        if demand.has_address_account:
-            everyone = Stream.objects.filter(address=demand.address)
-            room_at.append(_room_at(everyone, most * settings.STREAM_ANONYMOUS_PER_ADDRESS))
-        latest = max((moment for moment in room_at if moment is not None), default=self.now)
-        if latest <= self.now:
-            return None
-        return RateLimited(
-            f"At most {most} messages an hour without an account; try again later.",
-            retry_after=_seconds(latest - self.now),
-        )
+        latest, sentence = max(waits)
+        return RateLimited(sentence, retry_after=_seconds(latest - self.now))
 
     def _check_live(self, demand: Demand) -> Limited | None:
         most = settings.STREAM_MAX_CONCURRENT_PER_USER
@@ -232,9 +227,23 @@ def _accounts(demand: Demand) -> set[str]:
         accounts.add(demand.owner_account)
     if demand.address is not None and settings.STREAM_QUOTA_MESSAGES_PER_HOUR > 0:
         accounts.add(demand.owner_account)
-        if demand.has_address_account:
-            accounts.add(demand.address_account)
+    if demand.address is not None and settings.STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS > 0:
+        accounts.add(demand.address_account)
     return accounts
+
+
+def _quotas(demand: Demand) -> list[tuple[StreamQuerySet, int, str]]:
+    """What counts, how many an hour, and the sentence of a refusal, of every quota that a start is under."""
+    if demand.address is None:
+        return []
+    own, shared = settings.STREAM_QUOTA_MESSAGES_PER_HOUR, settings.STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS
+    quotas = []
+    if own > 0:
+        quotas.append((_of_owner(demand), own, f"At most {own} messages an hour without an account; try again later."))
+    if shared > 0:
+        sentence = f"At most {shared} messages an hour without an account from your network; try again later."
+        quotas.append((Stream.objects.filter(address=demand.address), shared, sentence))
+    return quotas
 
 
 def _budgets(demand: Demand) -> list[tuple[str, int, str]]:
@@ -243,7 +252,7 @@ def _budgets(demand: Demand) -> list[tuple[str, int, str]]:
     budgets = []
     if own > 0:
         budgets.append((demand.owner_account, own, "your"))
-        if demand.has_address_account:
+        if demand.shares_budget:
             shared = own * settings.STREAM_ANONYMOUS_PER_ADDRESS
             budgets.append((demand.address_account, shared, "your network's"))
     if total > 0:

@@ -129,3 +129,32 @@ def test_a_number_that_makes_no_sense_is_an_error(name: str, value: object) -> N
     with override_settings(**{name: value}):
         [error] = numbers_are_sensible(None)
     assert error.id == "streaming.E002" and error.msg.startswith(f"{name} is {value}; it must be")
+
+
+SHIPPED = {
+    "STREAM_HEARTBEAT_SECONDS": 10,
+    "STREAM_LEASE_SECONDS": 12,
+    "STREAM_SWEEP_SECONDS": 1,
+    "STREAM_MAX_SECONDS": 600,
+    "STREAM_MAX_BYTES": 4 * 2**20,
+    "STREAM_PROVIDER_CONNECT_SECONDS": 5,
+    "STREAM_PROVIDER_TIMEOUT_SECONDS": 60,
+    "STREAM_CONNECTION_SECONDS": 300,
+    "STREAM_CONNECTION_BYTES": 2**20,
+    "STREAM_DRAIN_SECONDS": 25,
+    "STREAM_MAX_MESSAGE_CHARS": 32000,
+    "STREAM_MAX_STREAMS": 1000,
+    "STREAM_RETENTION_DAYS": 0,
+    "STREAM_QUOTA_MESSAGES_PER_HOUR": 20,
+    "STREAM_MAX_CONCURRENT_PER_USER": 5,
+    "STREAM_MAX_CONNECTIONS_PER_USER": 20,
+    "STREAM_BUDGET_USD_PER_DAY": 0,
+    "STREAM_BUDGET_USD_PER_DAY_TOTAL": 0,
+    "STREAM_OPEN_ACCESS": False,
+    "DEMO_TOKENS_PER_SECOND": 40,
+}
+"""§10 of the contract."""
+
+
+def test_the_shipped_numbers_are_those_that_are_promised() -> None:
+    assert {name: DEFAULTS[name] for name in SHIPPED} == SHIPPED

@@ -17,6 +17,8 @@ MODEL = "gpt-4o-mini"
 PRICE = 0.60e-6
 """Of a token of the demo's answers, in USD."""
 
+PER_ADDRESS = {"STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS": "1"}
+
 Serve = Callable[..., Server]
 
 
@@ -71,7 +73,7 @@ def leaves_nothing(url: str, stream_id: str) -> None:
 
 
 def test_an_anonymous_identity_may_send_so_many_messages_in_any_hour(limited: Serve, sqlite_url: str) -> None:
-    server = limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR="3", STREAM_ANONYMOUS_PER_ADDRESS="2")
+    server = limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR="3")
     someone, _ = session(server)
     for name in ("s1", "s2", "s3"):
         assert someone.begin(stream_id=name, message="/count 1 0").status == 201
@@ -90,7 +92,7 @@ def test_an_anonymous_identity_may_send_so_many_messages_in_any_hour(limited: Se
 
 
 def test_new_anonymous_identities_of_one_address_share_its_messages(limited: Serve, sqlite_url: str) -> None:
-    server = limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR="3")
+    server = limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS="3")
     answers = [session(server)[0].begin(stream_id="s1", message="/count 1 0") for _ in range(5)]
     assert [answer.status for answer in answers] == [201, 201, 201, 429, 429]
     assert 3590 < refused(answers[-1], "rate_limited") <= 3600
@@ -100,7 +102,7 @@ def test_new_anonymous_identities_of_one_address_share_its_messages(limited: Ser
 
 
 def test_behind_a_trusted_proxy_the_address_is_the_one_that_it_saw(limited: Serve) -> None:
-    server = limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR="1", STREAM_TRUSTED_PROXIES="1")
+    server = limited(STREAM_OPEN_ACCESS="0", **PER_ADDRESS, STREAM_TRUSTED_PROXIES="1")
 
     def start(forwarded: str) -> int:
         someone, _ = session(server)
@@ -116,7 +118,7 @@ def test_behind_a_trusted_proxy_the_address_is_the_one_that_it_saw(limited: Serv
 
 
 def test_without_a_trusted_proxy_the_header_is_not_looked_at(limited: Serve) -> None:
-    server = limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR="1")
+    server = limited(STREAM_OPEN_ACCESS="0", **PER_ADDRESS)
     statuses = []
     for number in range(2):
         someone, _ = session(server)

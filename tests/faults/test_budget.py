@@ -221,7 +221,9 @@ def test_what_is_remembered_of_the_ledger_and_what_is_not_make_the_sum(database:
     assert limits.drift() == 0
 
 
-@override_settings(STREAM_QUOTA_MESSAGES_PER_HOUR=2, STREAM_MAX_CONCURRENT_PER_USER=0)
+@override_settings(
+    STREAM_QUOTA_MESSAGES_PER_HOUR=2, STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS=2, STREAM_MAX_CONCURRENT_PER_USER=0
+)
 def test_retry_after_of_a_quota_is_the_second_at_which_one_more_fits(database: str) -> None:
     clock = Clock()
     clock.start("anon_1", "a1")
@@ -267,7 +269,9 @@ def test_a_start_waits_for_another_under_the_same_limit_that_is_not_committed(da
         assert isinstance(waiting.result(10), Limited)
 
 
-@override_settings(STREAM_QUOTA_MESSAGES_PER_HOUR=0, STREAM_MAX_CONCURRENT_PER_USER=0)
+@override_settings(
+    STREAM_QUOTA_MESSAGES_PER_HOUR=0, STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS=0, STREAM_MAX_CONCURRENT_PER_USER=0
+)
 def test_without_limits_a_start_asks_nothing_more_of_the_database(database: str) -> None:
     clock = Clock()
     with CaptureQueriesContext(connections["default"]) as captured:
