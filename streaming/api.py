@@ -22,7 +22,7 @@ from streaming.claims import Owner
 from streaming.engine import Engine
 from streaming.errors import ConversationNotFound, FieldError, InvalidRequest, StreamNotFound
 from streaming.models import Scope, Stream
-from streaming.openapi import stream_operations
+from streaming.openapi import NOT_BLANK, complete
 from streaming.params import IDENTIFIER, checked
 from streaming.pricelist import prices_at
 from streaming.pricing import usd_per_million
@@ -49,7 +49,7 @@ class API(NinjaAPI):
 
     def get_openapi_schema(self, **options: Any) -> Any:
         schema = super().get_openapi_schema(**options)
-        schema["paths"][reverse("streaming:stream")] = stream_operations()
+        complete(schema, reverse("streaming:stream"))
         return schema
 
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
@@ -79,7 +79,9 @@ api = API(
 RENAME = {
     "type": "object",
     "required": ["title"],
-    "properties": {"title": {"type": ["string", "null"], "maxLength": conversations.MAX_TITLE_CHARS}},
+    "properties": {
+        "title": {"type": ["string", "null"], "pattern": NOT_BLANK, "maxLength": conversations.MAX_TITLE_CHARS}
+    },
 }
 
 Identifier = Annotated[str | None, Field(pattern=f"^{IDENTIFIER.pattern}$")]

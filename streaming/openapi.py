@@ -1,12 +1,15 @@
-"""The OpenAPI description of ``/api/v1/stream``, by hand: the framework describes the JSON endpoints by itself."""
+"""The OpenAPI description of what the framework does not see: ``/api/v1/stream``, refusals, and who may ask."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from streaming.conf import settings
+from streaming.identity import COOKIE
 from streaming.params import MAX_MODEL_CHARS, MAX_TEMPERATURE, MOST_OUTPUT_TOKENS
 
+NOT_BLANK = r"\S"
 IDENTIFIER = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"}
 PROBLEM = {
     "type": "object",
@@ -42,13 +45,45 @@ REFUSALS = {
 }
 
 
-def stream_operations() -> dict[str, Any]:
+JSON_REFUSALS = ("400", "401", "403", "503")
+BODY_REFUSALS = ("413", "415")
+
+SECURITY_SCHEMES = {
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Of `POST /api/v1/anon_session`."},
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key; it names the `user_id` it acts for."},
+}
+
+
+def complete(schema: dict[str, Any], stream_path: str) -> None:
+    """Add to the framework's description what it does not see."""
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = PROBLEM
+    components["securitySchemes"] = SECURITY_SCHEMES
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            _add_refusals(operation, in_path="{" in path)
+    schema["paths"][stream_path] = _stream_operations()
+
+
+def _add_refusals(operation: dict[str, Any], *, in_path: bool) -> None:
+    """A route that names something in its path may not find it; one that reads a body may not like it."""
+    bodies = BODY_REFUSALS if "requestBody" in operation else ()
+    statuses = (*JSON_REFUSALS, *(("404",) if in_path else ()), *bodies)
+    operation["responses"] |= _problems(statuses)
+
+
+def _problems(statuses: Iterable[str]) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": REFUSALS[status], "content": content} for status in statuses}
+
+
+def _stream_operations() -> dict[str, Any]:
     """The path item of the stream endpoint: GET with a query, POST with a body."""
     return {"get": _operation("get"), "post": {**_operation("post"), "requestBody": _body()}}
 
 
 def _fields() -> dict[str, Any]:
-    text = {"type": "string", "minLength": 1, "maxLength": settings.STREAM_MAX_MESSAGE_CHARS}
+    text = {"type": "string", "minLength": 1, "pattern": NOT_BLANK, "maxLength": settings.STREAM_MAX_MESSAGE_CHARS}
     return {
         "user_id": {**IDENTIFIER, "description": "Who asks; left out where the request carries an identity."},
         "message": {**text, "description": "The prompt. Needed to start, not to attach."},
@@ -63,36 +98,37 @@ def _fields() -> dict[str, Any]:
     }
 
 
+def _in_query(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without the bound of a text: servers cut an address off long before it."""
+    return {name: value for name, value in schema.items() if name != "maxLength" or "pattern" not in schema}
+
+
 def _body() -> dict[str, Any]:
     schema = {"type": "object", "properties": _fields()}
-    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    kinds = ("application/json", "application/x-www-form-urlencoded")
     return {"required": False, "content": {kind: {"schema": schema} for kind in kinds}}
 
 
 def _operation(method: str) -> dict[str, Any]:
-    query = [{"name": name, "in": "query", "schema": schema} for name, schema in _fields().items()]
-    header = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^(-1|[0-9]{1,30})$"}}
-    stream = {"schema": {"type": "string"}}
+    query = [{"name": name, "in": "query", "schema": _in_query(schema)} for name, schema in _fields().items()]
+    header = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^(-1|[0-9]{1,30})?$"}}
+    stream, shown = {"schema": {"type": "string"}}, {"schema": {"$ref": "#/components/schemas/Snapshot"}}
     answers: dict[str, Any] = {
         "200": {
             "description": "The events after the cursor, as `text/event-stream`; of a POST that accepts only JSON, "
             "the snapshot of a stream that was known.",
-            "content": {"text/event-stream": stream, "application/json": {"schema": {"type": "object"}}},
+            "content": {"text/event-stream": stream, "application/json": shown},
         },
         "204": {"description": "The stream is closed, and the client has all of it."},
     }
     if method == "post":
         started = "Started; the snapshot, where the client accepts only JSON."
-        answers["201"] = {"description": started, "content": {"application/json": {"schema": {"type": "object"}}}}
-    problems = {
-        status: {"description": sentence, "content": {"application/problem+json": {"schema": PROBLEM}}}
-        for status, sentence in REFUSALS.items()
-    }
+        answers["201"] = {"description": started, "content": {"application/json": shown}}
     return {
         "operationId": f"{method}_stream",
         "summary": "Start, attach or resume",
         "description": "An unknown `stream_id` with a `message` starts; a known one with the same request, or without "
         "a `message`, attaches. Each event has an id; a reader resumes after `last_event_id`.",
         "parameters": [*query, header],
-        "responses": {**answers, **problems},
+        "responses": {**answers, **_problems(REFUSALS)},
     }

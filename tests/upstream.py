@@ -141,6 +141,7 @@ class Call:
     authorization: str
     body: dict[str, Any]
     headers: dict[str, str]
+    status: int = 200
     deltas_sent: int = 0
     ended: str | None = None
     """None while it runs; ``answered``, ``cut``, ``reset``; ``client_left``: the client closed before the end."""
@@ -307,6 +308,7 @@ class Upstream:
         with self._changed:
             call = Call(len(self._calls) + 1, time.time(), path, headers.get("authorization", ""), body, headers)
             script = self._queue.popleft() if self._queue else _script_of(call.message, self.script)
+            call.status = script.status
             self._calls.append(call)
             self._log(call)
             self._changed.notify_all()

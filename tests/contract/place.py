@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tests import databases
 from tests.contract.wire import CANARY_KEY, Client, client
@@ -18,6 +18,9 @@ from tests.servers import ROOT, Server
 @dataclass(frozen=True)
 class Place:
     """A server on a SQLite database."""
+
+    PASSWORD: ClassVar[str] = CANARY_KEY
+    """Of everyone who may log in."""
 
     server: Server
     url: str
@@ -50,14 +53,14 @@ class Place:
         databases.manage(
             self.url,
             *("createsuperuser", "--noinput", f"--username={name}", "--email="),
-            DJANGO_SUPERUSER_PASSWORD=CANARY_KEY,
+            DJANGO_SUPERUSER_PASSWORD=self.PASSWORD,
         )
 
     def log_in(self, name: str, *cookies: str) -> Client:
         """Log in by Django's own view, in a browser that has these cookies already."""
         page = client(self.server).send("GET", "/admin/login/")
         csrf = (page.header("Set-Cookie") or "").split(";")[0]
-        values = {"username": name, "password": CANARY_KEY, "csrfmiddlewaretoken": csrf.partition("=")[2]}
+        values = {"username": name, "password": self.PASSWORD, "csrfmiddlewaretoken": csrf.partition("=")[2]}
         login = client(self.server, Cookie="; ".join([csrf, *cookies])).form(values, path="/admin/login/?next=/health")
         assert login.status == 302, login.body
         given = [value.split(";")[0] for header, value in login.headers if header.lower() == "set-cookie"]

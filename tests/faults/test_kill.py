@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import MODEL, NewDatabase, Serve, ServeTwo
+from tests.faults.recorder import Recorder
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, Tape, replay
 from tests.frames import Frame
@@ -69,7 +70,10 @@ def kill_and_check(
     """Kill a server at a random moment of 50 streams, restart it, and look at everything."""
     chance = random.Random(seed)
     server = serve(database_url, kind=kind, STREAM_LEASE_SECONDS=lease)
+    records = Records(database_url)
+    recorder = Recorder(records, upstream)
     attach = begin_streams(server)
+    recorder.started(*(one["stream_id"] for one in attach))
     for one in attach:
         for _ in range(chance.choice((0, 0, 1, 1, 2))):
             crowd.read(server.url, **one)
@@ -81,15 +85,17 @@ def kill_and_check(
     crowd.wait_for_end(*seen)
     assert not any(tape.closes for tape in seen)
 
+    recorder.sample()
     restarted = time.monotonic()
     server.start()
+    recorder.died(one["stream_id"] for one in attach)
     last_seen = {tape.stream_id: tape.last_event_id for tape in seen}
     resumed = [crowd.read(server.url, last_event_id=last_seen.get(one["stream_id"], -1), **one) for one in attach]
     crowd.wait_for_end(*resumed, timeout=PROMISED_SECONDS + 5)
     assert all(tape.closes for tape in resumed), crowd.describe()
     assert max(tape.times[-1] for tape in resumed) - restarted < PROMISED_SECONDS
 
-    records = Records(database_url)
+    recorder.check(crowd.tapes)
     for one, rest in zip(attach, resumed, strict=True):
         rest.check()
         [whole] = replay([server.url], **one)

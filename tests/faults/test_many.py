@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.faults.conftest import MODEL, NewDatabase, Serve, ServeTwo
+from tests.faults.recorder import Recorder
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, Tape, gather, replay, tape_one
 from tests.frames import Frame
@@ -23,7 +24,8 @@ def test_50_simultaneous_starts_of_one_stream_over_two_processes_are_one_call_an
     database_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
 ) -> None:
     urls = [server.url for server in serve_two(database_url, "daphne", "uvicorn")]
-    asked = {"stream_id": "s1", "user_id": "u1", "message": json.dumps({"count": 100, "delay_ms": 5}), "model": MODEL}
+    script = json.dumps({"count": 100, "delay_ms": 5})
+    asked = {"stream_id": "s1", "user_id": "u1", "message": script, "model": MODEL, "system": "s1"}
     tapes = [Tape(urls[number % 2], asked) for number in range(50)]
     crowd.run(gather(*(tape_one(tape) for tape in tapes)))
     for tape in tapes:
@@ -33,6 +35,9 @@ def test_50_simultaneous_starts_of_one_stream_over_two_processes_are_one_call_an
     assert tapes[0].frames[-1].type == "done"
     assert len(tapes[0].frames) == 101
     assert len(upstream.calls) == 1
+    recorder = Recorder(Records(database_url), upstream)
+    recorder.started("s1")
+    recorder.check(tapes)
 
 
 def test_of_50_simultaneous_starts_one_answers_201_and_all_others_200(
@@ -67,16 +72,20 @@ async def roam(urls: Sequence[str], chance: random.Random) -> list[Frame]:
 
 @pytest.mark.parametrize("seed", [1])
 def test_100_readers_that_drop_and_resume_anywhere_see_identical_bytes(
-    database_url: str, serve_two: ServeTwo, crowd: Crowd, seed: int
+    database_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd, seed: int
 ) -> None:
     servers = serve_two(database_url, "daphne", "uvicorn")
     urls = [server.url for server in servers]
+    recorder = Recorder(Records(database_url), upstream)
     servers[0].begin("s1", "/count 400 100")
+    recorder.started("s1")
     taken = crowd.run(gather(*(roam(urls, random.Random(f"{seed} {reader}")) for reader in range(100))))
     whole = b"".join(frame.raw for frame in taken[0])
     assert len(taken[0]) == 401
     assert {b"".join(frame.raw for frame in frames) for frames in taken} == {whole}
-    assert {tape.raw for tape in replay(urls, stream_id="s1", user_id="u1")} == {whole}
+    again = replay(urls, stream_id="s1", user_id="u1")
+    assert {tape.raw for tape in again} == {whole}
+    recorder.check(again)
 
 
 @pytest.mark.parametrize("kind", ["daphne", "uvicorn"])

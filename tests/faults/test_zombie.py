@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.faults.conftest import MODEL, NewDatabase, ServeTwo
+from tests.faults.recorder import Recorder
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, replay
 from tests.servers import Server
@@ -57,17 +58,21 @@ def test_a_paused_producer_that_comes_back_adds_nothing_and_shows_its_readers_th
 ) -> None:
     paused, other = serve_two(database_url, STREAM_LEASE_SECONDS="3", STREAM_HEARTBEAT_SECONDS="1")
     records = Records(database_url)
+    recorder = Recorder(records, upstream)
     streams = ("long", "stalled", "demo")
-    paused.begin("long", LONG, model=MODEL)
+    recorder.started(*streams)
+    paused.begin("long", LONG, model=MODEL, system="long")
     upstream.wait_for(lambda calls: len(calls) == 1)
-    paused.begin("stalled", STALLED, model=MODEL)
+    paused.begin("stalled", STALLED, model=MODEL, system="stalled")
     paused.begin("demo", "/count 3000 40")
     here = [crowd.read(paused.url, stream_id=stream, user_id="u1") for stream in streams]
     there = [crowd.read(other.url, stream_id=stream, user_id="u1") for stream in streams]
     crowd.wait_for_frames(4, *here, *there)
 
     pause(paused, records)
+    recorder.died(streams)
     crowd.wait_for_end(*there, timeout=15)
+    recorder.sample()
     heads = [records.head(stream) for stream in streams]
     assert all(head["closed"] for head in heads)
     paused.send(signal.SIGCONT)
@@ -82,8 +87,10 @@ def test_a_paused_producer_that_comes_back_adds_nothing_and_shows_its_readers_th
         assert {tape.raw for tape in whole} == {mine.raw}
     assert [upstream.wait_for_end(number, timeout=10).ended for number in (1, 2)] == ["client_left"] * 2
     fresh = crowd.read(paused.url, stream_id="fresh", user_id="u1", message="/count 30 0")
+    recorder.started("fresh")
     crowd.wait_for_end(fresh)
     assert fresh.frames[-1].type == "done"
+    recorder.check(crowd.tapes)
     assert [records.head(stream) for stream in streams] == heads
     assert [records.count_terminals(stream) for stream in streams] == [1, 1, 1]
     assert len(upstream.calls) == 2

@@ -1,0 +1,120 @@
+"""One recorded history of everything that may happen to a stream, held against the nine promises of the contract.
+
+Once of the service as it is, where nothing is found, and once with a bug planted against each promise, where each is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from tests.faults.conftest import MODEL, NewDatabase, Serve
+from tests.faults.names import BROKEN, BUSY, DESERTED, DYING, FINE, HEALTHY, PLANTED, RESUMED, SHOWN, STOPPED, UNSETTLED
+from tests.faults.recorder import Recorder
+from tests.faults.records import Records
+from tests.faults.wire import Crowd
+from tests.history import Database, History
+from tests.promises import PROMISES, breaches
+from tests.servers import Server
+from tests.upstream import Script, Upstream
+
+STREAM = "/api/v1/stream"
+SHORT = {"count": 30, "delay_ms": 10}
+SCRIPTS: dict[str, dict[str, Any]] = {
+    BROKEN: {"count": 30, "cut_after": 9},
+    **{stream: {"count": 20, "stall_after": 9} for stream in (STOPPED, DESERTED, UNSETTLED)},
+    **{stream: {"count": 1000, "delay_ms": 20} for stream in DYING},
+}
+"""What the upstream answers, where that is not SHORT."""
+
+
+def asked(stream: str) -> dict[str, Any]:
+    """What starts a stream."""
+    message = json.dumps(SCRIPTS.get(stream, SHORT))
+    return {"user_id": "u1", "stream_id": stream, "message": message, "model": MODEL, "system": stream}
+
+
+class Play:
+    """What happens to the streams of ``tests.faults.names``, on one server that is killed in the end."""
+
+    def __init__(self, server: Server, records: Records, upstream: Upstream, crowd: Crowd) -> None:
+        self.server = server
+        self.upstream = upstream
+        self.crowd = crowd
+        self.recorder = Recorder(records, upstream)
+
+    def run(self, closes: set[str]) -> History:
+        """Play it to the end, at which the streams of ``closes`` are closed."""
+        self._begin()
+        self._disturb()
+        self._sample_until(closes - set(DYING))
+        self.server.kill()
+        self.crowd.wait_for_end(*self.crowd.tapes)
+        self.recorder.sample()
+        self.server.start()
+        self.recorder.died(DYING)
+        self._sample_until(closes)
+        replays = [self.crowd.read(self.server.url, user_id="u1", stream_id=stream) for stream in sorted(closes)]
+        self.crowd.wait_for(lambda: all(tape.closes or tape.ended for tape in replays))
+        return self.recorder.history(self.crowd.tapes)
+
+    def _begin(self) -> None:
+        self.upstream.queue(Script(status=503))
+        self.server.begin(**asked(BUSY))
+        self.upstream.wait_for(lambda calls: len(calls) == 1)
+        streams = [stream for stream in (*HEALTHY, *PLANTED.values()) if stream not in {BUSY, RESUMED}]
+        readers = [self.crowd.read(self.server.url, **asked(stream)) for stream in streams]
+        self.recorder.started(BUSY, *streams)
+        self.crowd.wait_for_frames(3, *readers)
+
+    def _disturb(self) -> None:
+        ask, server, u1 = self.recorder.ask, self.server, {"user_id": "u1"}
+        for tape in [tape for tape in self.crowd.tapes if tape.stream_id in {FINE, DESERTED, PLANTED[2]}]:
+            self.crowd.leave(tape)
+            self.crowd.read(server.url, user_id="u1", stream_id=tape.stream_id, last_event_id=1)
+        ask(server, "cancel", "DELETE", STREAM + "/{stream_id}", u1, stream=STOPPED)
+        ask(server, "resume", "GET", STREAM, {**asked(RESUMED), "last_event_id": 3}, stream=RESUMED, owned=None)
+        for stream, owned in (("nobodys", None), (FINE, False), (SHOWN, False)):
+            ask(server, "look", "GET", STREAM, {"user_id": "u2", "stream_id": stream}, stream=stream, owned=owned)
+        self.crowd.wait_for_frames(25, *(tape for tape in self.crowd.tapes if tape.stream_id in DYING))
+        self.upstream.release()
+
+    def _sample_until(self, closes: set[str], seconds: float = 20) -> Database:
+        """Look at the database until these streams are closed and settled, and once more."""
+        deadline = time.monotonic() + seconds
+        while True:
+            database = self.recorder.sample()
+            if all(database[stream].closed and database[stream].costs[0].settled for stream in closes):
+                return database
+            assert time.monotonic() < deadline, {stream: database[stream].status for stream in closes}
+            time.sleep(0.02)
+
+
+def play(url: str, serve: Serve, upstream: Upstream, crowd: Crowd, closes: set[str], **options: str) -> History:
+    """A history on a new server."""
+    server = serve(url, STREAM_LEASE_SECONDS="3", **options)
+    return Play(server, Records(url), upstream, crowd).run(closes)
+
+
+def test_nothing_is_found_in_the_history_of_the_service_as_it_is(
+    database_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
+) -> None:
+    closes = {*HEALTHY, *PLANTED.values()} - {RESUMED}
+    history = play(database_url, serve, upstream, crowd, closes)
+    assert breaches(history) == []
+    assert history.database.keys() == closes
+    assert {call.stream for call in history.calls} == closes
+    assert {stored.status for stored in history.database.values()} == {"done", "error", "cancelled"}
+
+
+def test_the_bug_planted_against_each_promise_is_found(
+    new_database: NewDatabase, serve: Serve, upstream: Upstream, crowd: Crowd
+) -> None:
+    closes = {*HEALTHY, *PLANTED.values()} - {PLANTED[4], PLANTED[5]}
+    settings = "tests.faults.planted_settings"
+    history = play(new_database("sqlite"), serve, upstream, crowd, closes, DJANGO_SETTINGS_MODULE=settings)
+    found = {(each.promise, each.stream) for each in breaches(history)}
+    assert {promise for promise, _ in found} == PROMISES.keys()
+    assert found >= set(PLANTED.items())
+    assert not [each for each in found if each[1] in HEALTHY]
