@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from streaming.events import Event, EventType
+from streaming.events import Event, EventType, quote
 
 RECORD_FORMAT = 1
 """The first byte of a record. A record of any released version is unpacked to the same events."""
@@ -26,7 +26,6 @@ RECORD_EVENTS = 4096
 """The most events of one record; a longer log is several, so that a place in it is found without reading it all."""
 
 _BEFORE = '{"content":'
-_quote = json.JSONEncoder().encode
 _unquote = json.JSONDecoder().raw_decode
 
 
@@ -119,7 +118,7 @@ class Record:
                 if event_id <= after:
                     start = end
                     continue
-                data = f"{_BEFORE}{_quote(text[start:end])}{shape.data}"
+                data = f"{_BEFORE}{quote(text[start:end])}{shape.data}"
                 start = end
             if event_id > after:
                 yield Event(event_id, EventType(shape.type), data, elapsed_ms)
@@ -148,7 +147,7 @@ def _split(event: Event) -> tuple[Shape, str | None]:
         try:
             content, end = _unquote(data, len(_BEFORE))
             # A lone surrogate has no form in UTF-8.
-            if isinstance(content, str) and content.encode() and _quote(content) == data[len(_BEFORE) : end]:
+            if isinstance(content, str) and content.encode() and quote(content) == data[len(_BEFORE) : end]:
                 return Shape(event.type, data[end:], True), content
         except ValueError:
             pass
