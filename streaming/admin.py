@@ -16,9 +16,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from streaming import keys
+from streaming.eventlog.stored import events_between
 from streaming.events import usd
 from streaming.lease import is_dead, store_clock
-from streaming.models import ApiKey, Conversation, CostRecord, ModelPrice, Process, Scope, Stream, StreamEvent
+from streaming.models import ApiKey, Conversation, CostRecord, ModelPrice, Process, Scope, Stream
 from streaming.pricing import usd_per_million
 
 EVENTS_PER_PAGE = 200
@@ -67,7 +68,17 @@ class StreamAdmin(ReadOnlyAdmin):
         ("Parameters", {"fields": ("temperature", "max_tokens", "fingerprint", "request_id", "format")}),
         (
             "Times",
-            {"fields": ("created_at", "dispatched_at", "finished_at", "first_token_ms", "latency_ms", "pruned_at")},
+            {
+                "fields": (
+                    "created_at",
+                    "dispatched_at",
+                    "finished_at",
+                    "first_token_ms",
+                    "latency_ms",
+                    "sealed_at",
+                    "pruned_at",
+                )
+            },
         ),
         ("Log", {"fields": ("producer", "attempt", "next_event_id", "closed")}),
         ("Cost", {"fields": ("tokens", "cost_usd", "cost_state")}),
@@ -116,20 +127,20 @@ class StreamAdmin(ReadOnlyAdmin):
 
     def events(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The log of one stream, a page of events at a time, long waits pointed out."""
-        stream = Stream.objects.filter(pk=pk).first()
+        stream = Stream.objects.select_related("head").filter(pk=pk).first()
         if stream is None:
             raise Http404
         if not self.has_view_permission(request, stream):
             raise PermissionDenied
-        events = StreamEvent.objects.filter(stream=stream).order_by("event_id")
-        page = Paginator(events, EVENTS_PER_PAGE).get_page(request.GET.get("p"))
+        end = 0 if stream.pruned_at else stream.head.next_event_id
+        page = Paginator(range(end), EVENTS_PER_PAGE).get_page(request.GET.get("p"))
         context = {
             **self.admin_site.each_context(request),
             "title": f"Events of {stream.stream_id}",
             "opts": self.opts,
             "stream": stream,
             "page": page,
-            "rows": _with_gaps(list(page.object_list), events),
+            "rows": _with_gaps(pk, range(page.start_index() - 1, page.end_index()) if end else range(0)),
         }
         return TemplateResponse(request, "admin/streaming/stream/events.html", context)
 
@@ -272,13 +283,15 @@ def _per_million(pico: int | None) -> Decimal | None:
     return None if pico is None else usd_per_million(pico).normalize()
 
 
-def _with_gaps(page: list[StreamEvent], events: QuerySet[StreamEvent]) -> list[dict[str, Any]]:
+def _with_gaps(stream: int, ids: range) -> list[dict[str, Any]]:
     """Each event with the time since the one before it; of the first event, since the stream was created."""
-    earlier = events.filter(event_id__lt=page[0].event_id).last() if page else None
-    before = earlier.elapsed_ms if earlier else 0
+    if not ids:
+        return []
+    before = 0
     rows = []
-    for event in page:
+    for event in events_between(stream, ids[0] - 1, ids[-1]):
         gap = event.elapsed_ms - before
-        rows.append({"event": event, "gap_ms": gap, "long": gap >= LONG_GAP_MS})
         before = event.elapsed_ms
+        if event.event_id in ids:
+            rows.append({"event": event, "gap_ms": gap, "long": gap >= LONG_GAP_MS})
     return rows

@@ -21,6 +21,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "t
 MAY_BE_ZERO = frozenset(
     {
         "STREAM_DRAIN_SECONDS",
+        "STREAM_SEAL_SECONDS",
         "DEMO_TOKENS_PER_SECOND",
         "STREAM_QUOTA_MESSAGES_PER_HOUR",
         "STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS",

@@ -31,6 +31,9 @@ class StreamSettings:
     STREAM_SWEEP_SECONDS: float = 1.0
     """How often each process looks for streams whose producer is dead."""
 
+    STREAM_SEAL_SECONDS: float = 60.0
+    """So long after its end a stream's events are packed: a twentieth of the room, read just as before. 0: at once."""
+
     STREAM_MAX_SECONDS: float = 600.0
     """A stream's own time limit; beyond it the stream ends with ``error``, type ``timeout``."""
 

@@ -6,13 +6,11 @@ whole, as many as it takes: what is sent depends on the path and on the room alo
 
 from __future__ import annotations
 
-import json
-
 from django.db import connection
 
 from streaming.conf import settings
-from streaming.events import EventType
-from streaming.models import Stream, StreamEvent
+from streaming.eventlog.stored import texts_of
+from streaming.models import Stream
 from streaming.pricing import count_tokens
 from streaming.providers.base import Model, Turn
 
@@ -56,7 +54,7 @@ def turns_to(parent: int | None, room: int) -> list[Turn]:
     turns: list[Turn] = []
     for start in range(0, len(path), TURNS_AT_ONCE):
         part = path[start : start + TURNS_AT_ONCE]
-        answers = _answers([key for key, _ in part])
+        answers = texts_of([key for key, _ in part])
         for key, message in part:
             if not (answer := answers.get(key)):
                 continue
@@ -74,11 +72,3 @@ def _path(parent: int | None) -> list[tuple[int, str]]:
     with connection.cursor() as cursor:
         cursor.execute(PATH, [parent, MAX_TURNS])
         return [(key, message) for key, message in cursor.fetchall()]
-
-
-def _answers(streams: list[int]) -> dict[int, str]:
-    chunks = StreamEvent.objects.filter(stream__in=streams, type=EventType.MESSAGE_CHUNK)
-    parts: dict[int, list[str]] = {}
-    for key, data in chunks.order_by("stream_id", "event_id").values_list("stream_id", "data").iterator():
-        parts.setdefault(key, []).append(json.loads(data)["content"])
-    return {key: "".join(contents) for key, contents in parts.items()}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any
+
+import msgspec
 
 LOG_FORMAT = 1
 """Version of the stored form of an event. A log of any released version replays byte for byte."""
@@ -31,8 +32,7 @@ class EventType(IntEnum):
         return self >= EventType.DONE
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One record of a log.
 
     ``data`` is the exact text that goes onto the wire: compact JSON, ASCII only, one line.
@@ -57,9 +57,18 @@ class FinishReason:
 FINISH_REASONS = frozenset({"stop", "length", "content_filter", "cancelled"})
 
 
-def encode(payload: dict[str, Any]) -> str:
+def encode(payload: dict[str, Any] | Decimal | None) -> str:
     """``payload`` as compact ASCII JSON. Decimals become JSON numbers; NaN is refused (ValueError)."""
     return json.dumps(payload, separators=(",", ":"), allow_nan=False, default=_number)
+
+
+quote = json.JSONEncoder().encode
+"""A string as ASCII JSON, as ``encode`` writes it."""
+
+
+def chunk_data(content: str, tokens: int, cost_usd: str) -> str:
+    """The data of a ``message_chunk``: what ``encode`` would make of it, sooner. ``cost_usd`` is JSON."""
+    return f'{{"content":{quote(content)},"tokens":{tokens},"cost_usd":{cost_usd}}}'
 
 
 def usd(pico: int | None) -> Decimal | None:

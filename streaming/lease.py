@@ -64,12 +64,13 @@ def register(kinds: list[str]) -> list[Process]:
     ]
 
 
-def renew(renewals: list[Renewal]) -> list[bool]:
-    """Renew leases; answers whether another live process shares this store."""
+def renew(renewals: list[Renewal]) -> list[list[int]]:
+    """Renew leases; answers which other live processes share this store."""
     now = store_clock()
     for renewal in renewals:
         Process.objects.filter(pk=renewal.process).update(renewed=now, draining=renewal.draining)
-    return [Process.objects.exclude(is_dead(now)).exclude(pk=renewal.process).exists() for renewal in renewals]
+    alive = list(Process.objects.exclude(is_dead(now)).values_list("pk", flat=True))
+    return [[process for process in alive if process != renewal.process] for renewal in renewals]
 
 
 def release(processes: list[int]) -> list[None]:

@@ -133,6 +133,8 @@ class Stream(models.Model):
     latency_ms = models.PositiveIntegerField(null=True)
     pruned_at = models.DateTimeField(null=True)
     """Since when this is a tombstone: the events are gone, the numbers are kept."""
+    sealed_at = models.DateTimeField(null=True)
+    """Since when the events are packed into records, and no rows any more."""
 
     objects = StreamQuerySet.as_manager()
 
@@ -155,6 +157,16 @@ class Stream(models.Model):
                 fields=["cancel_requested_at"],
                 name="stream_to_cancel",
                 condition=Q(cancel_requested_at__isnull=False, finished_at__isnull=True),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="stream_to_seal",
+                condition=Q(finished_at__isnull=False, sealed_at__isnull=True, pruned_at__isnull=True),
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="stream_to_prune",
+                condition=Q(finished_at__isnull=False, pruned_at__isnull=True),
             ),
         )
 
@@ -195,6 +207,22 @@ class StreamEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_id} {EventType(self.type).wire_name}"
+
+
+class StreamRecord(models.Model):
+    """A part of a record: the events of a closed log from ``first_event_id`` on, packed (see ``eventlog.record``).
+
+    In parts, because SQLite cannot put two rows of more than half a page onto one, and most records are that long.
+    """
+
+    pk = models.CompositePrimaryKey("stream_id", "first_event_id", "part")
+    stream = models.ForeignKey(Stream, models.PROTECT, related_name="records", db_index=False)
+    first_event_id = models.BigIntegerField()
+    part = models.PositiveSmallIntegerField()
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.stream_id} from {self.first_event_id}, part {self.part}"
 
 
 class CostRecord(models.Model):

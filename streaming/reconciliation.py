@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
-from streaming.events import EventType, usd
+from streaming.eventlog.stored import terminals_of
+from streaming.events import usd
 from streaming.ledger import prices_of, usage_of
-from streaming.models import CostRecord, CostState, Stream, StreamEvent
+from streaming.models import CostRecord, CostState, Stream
 from streaming.pricing import cost
 
 BATCH = 500
@@ -71,9 +72,7 @@ def _compare(record: CostRecord, told: dict[int, float | None], found: Findings)
 
 def _told(streams: list[int]) -> dict[int, float | None]:
     """``total_cost`` of the terminal events that are still there, by stream."""
-    last = StreamEvent.objects.filter(stream__in=streams, event_id=F("stream__head__next_event_id") - 1)
-    rows = last.filter(type__gte=EventType.DONE).values_list("stream_id", "data")
-    return {stream: json.loads(data)["total_cost"] for stream, data in rows}
+    return {stream: json.loads(event.data)["total_cost"] for stream, event in terminals_of(streams).items()}
 
 
 def _batches(records: QuerySet[CostRecord]) -> Iterator[list[CostRecord]]:

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from streaming.models import Conversation, Stream, StreamEvent
+from streaming.models import Conversation, Stream, StreamEvent, StreamRecord
 
 BATCH_STREAMS = 100
 BATCH_EVENTS = 20_000
@@ -62,12 +62,13 @@ def wipe(keys: list[int]) -> Batch:
     """Forget the text of streams; those that are open, or pruned already, or just being pruned, are left alone."""
     streams = Stream.objects.filter(pk__in=keys, pruned_at__isnull=True, head__closed=True).order_by("pk")
     locked = streams.select_for_update(skip_locked=True, no_key=True, of=("self",))
-    rows = list(locked.only("issuer", "user_id", "conversation_id"))
+    rows = list(locked.select_related("head").only("issuer", "user_id", "conversation_id", "head__next_event_id"))
     mine = [row.pk for row in rows]
-    deleted, _ = StreamEvent.objects.filter(stream__in=mine).delete()
+    StreamEvent.objects.filter(stream__in=mine).delete()
+    StreamRecord.objects.filter(stream__in=mine).delete()
     Stream.objects.filter(pk__in=mine).update(message="", system=None, pruned_at=timezone.now())
     _forget_titles(rows)
-    return Batch(len(mine), deleted)
+    return Batch(len(mine), sum(row.head.next_event_id for row in rows))
 
 
 def _forget_titles(streams: list[Stream]) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.db.models import QuerySet
 
 from streaming.claims import Owner
 from streaming.conversations import contains
-from streaming.events import EventType, usd
-from streaming.models import Conversation, Stream, StreamEvent
+from streaming.eventlog.stored import text_until
+from streaming.events import usd
+from streaming.models import Conversation, Stream
 
 
 def snapshot(owner: Owner, stream_id: str) -> dict[str, Any] | None:
@@ -23,7 +23,7 @@ def snapshot(owner: Owner, stream_id: str) -> dict[str, Any] | None:
     if stream is None:
         return None
     end = stream.head.next_event_id
-    text = text_of(stream.events.filter(event_id__lt=end))
+    text = text_until(stream.pk, end)
     if not text and stream.head.closed:
         # Where it was pruned between the two queries, both halves are to say so.
         stream.refresh_from_db(fields=["message", "pruned_at"])
@@ -49,12 +49,6 @@ def snapshots(
     page = list(rows[: limit + 1])
     following = page[limit - 1].stream_id if len(page) > limit else None
     return {"streams": [_numbers(stream) for stream in page[:limit]], "next": following}
-
-
-def text_of(events: QuerySet[StreamEvent]) -> str:
-    """The answer's text in some events."""
-    chunks = events.filter(type=EventType.MESSAGE_CHUNK).order_by("event_id").values_list("data", flat=True)
-    return "".join(json.loads(data)["content"] for data in chunks.iterator())
 
 
 def _rows(owner: Owner) -> QuerySet[Stream]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from streaming.events import Event, EventType, encode, usd
+from streaming.events import Event, EventType, chunk_data, encode, usd
 from streaming.pricing import Prices, count_tokens
 
 
@@ -25,6 +25,7 @@ class SSEStreamState:
         self.answer_bytes = 0
         self.pending_bytes = 0
         self._prices = prices
+        self._costs: dict[int, str] = {}
         self._events: deque[Event] = deque()
 
     def next_event_id(self) -> int:
@@ -37,12 +38,10 @@ class SSEStreamState:
     def add_chunk(self, content: str, elapsed_ms: int = 0) -> Event:
         """Add a ``message_chunk`` and count its tokens, cost and bytes."""
         tokens = count_tokens(content)
-        cost = None if self._prices is None else usd(tokens * self._prices.output)
         self.chunks_sent += 1
         self.completion_tokens += tokens
-        self.answer_bytes += len(content.encode("utf-8", "surrogatepass"))
-        data = encode({"content": content, "tokens": tokens, "cost_usd": cost})
-        return self.add(EventType.MESSAGE_CHUNK, data, elapsed_ms)
+        self.answer_bytes += len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
+        return self.add(EventType.MESSAGE_CHUNK, chunk_data(content, tokens, self._cost(tokens)), elapsed_ms)
 
     def add_heartbeat(self, elapsed_ms: int = 0) -> Event:
         """Add a ``heartbeat``."""
@@ -62,6 +61,13 @@ class SSEStreamState:
             return []
         skip = max(0, event_id + 1 - self._events[0].event_id)
         return list(islice(self._events, skip, None))
+
+    def _cost(self, tokens: int) -> str:
+        """What so many tokens cost, as JSON; null where no price is known."""
+        if (cost := self._costs.get(tokens)) is None:
+            price = None if self._prices is None else usd(tokens * self._prices.output)
+            cost = self._costs[tokens] = encode(price)
+        return cost
 
     def forget(self, event_id: int) -> None:
         """Let go of the events up to ``event_id``: they are in the log."""

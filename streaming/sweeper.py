@@ -1,4 +1,4 @@
-"""The sweeper: renews this process's lease, closes the streams whose producer is dead, ends erasures."""
+"""The sweeper: renews this process's lease, closes the streams whose producer is dead, ends erasures, seals logs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 from operator import itemgetter
 
 from django.db import Error
+from django.utils import timezone
 
-from streaming import conversations
+from streaming import conversations, sealing
 from streaming.conf import settings
 from streaming.endings import CANCELLED, INTERRUPTED
 from streaming.eventlog.base import EventLog
@@ -55,14 +57,18 @@ class Sweeper:
     _renewed: float = 0.0
     _hold_until: float = 0.0
     _suspects: set[int] = field(default_factory=set)
+    _seals: bool = False
+    """Of all live processes the oldest does it: more of them would do the same work, and one of them in vain."""
+    _unsealable: set[int] = field(default_factory=set)
 
     async def run(self) -> None:
-        """Until cancelled: renew the lease, and beside it, so that neither waits for the other, sweep."""
+        """Until cancelled: renew the lease, and beside it, so that none waits for the other, sweep and seal."""
         self._renewed = self.clock()
         await self._renew()
         await asyncio.gather(
             _every(lambda: settings.STREAM_LEASE_SECONDS / RENEWALS_PER_LEASE, self._renew),
             _every(lambda: settings.STREAM_SWEEP_SECONDS, self.sweep),
+            _every(lambda: settings.STREAM_SWEEP_SECONDS, self.seal),
         )
 
     async def sweep(self) -> None:
@@ -79,10 +85,23 @@ class Sweeper:
         for conversation in await self.store.read(conversations.find_unfinished):
             await conversations.finish(self.store, conversation)
 
+    async def seal(self) -> None:
+        """Seal some logs that ended a while ago, one after the other: none holds up what is live."""
+        if not self._seals or self.draining():
+            return
+        before = timezone.now() - timedelta(seconds=settings.STREAM_SEAL_SECONDS)
+        for stream in await self.store.read_long(sealing.find_sealable, before, self._unsealable):
+            try:
+                await self.store.write(sealing.seal_all, await self.store.read_long(sealing.pack_log, stream))
+            except sealing.Unsealable as error:
+                self._unsealable.add(stream)
+                logger.error("a log stays unsealed", extra={"error": str(error)})
+
     async def _renew(self) -> None:
         began = self.clock()
-        shared = await self.store.write(renew, Renewal(self.process, self.draining()))
-        self.store.others_write = shared
+        others = await self.store.write(renew, Renewal(self.process, self.draining()))
+        self.store.others_write = bool(others)
+        self._seals = all(self.process < other for other in others)
         late = self.clock() - self._renewed > settings.STREAM_LEASE_SECONDS or self.clock() - began > SLOW_SECONDS
         self._renewed = self.clock()
         if late:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.events import EventType
+from streaming.events import EventType, encode, usd
 from streaming.pricing import Prices, count_tokens
 from streaming.state import SSEStreamState
 
@@ -52,3 +52,12 @@ def test_chunks_after_any_event_are_those_not_forgotten(texts: list[str], data: 
     assert state.get_chunks_after(after) == events[max(after, forgotten) + 1 :]
     assert state.pending_bytes == sum(len(event.data) for event in events[forgotten + 1 :])
     assert state.completion_tokens == sum(map(count_tokens, texts))
+
+
+@given(st.text(st.sampled_from('a "\\\n\0é世😀\ud800'), max_size=6), st.sampled_from([None, 0, 1, 600_000, 10**12]))
+def test_a_chunk_is_encoded_as_any_other_event(content: str, price: int | None) -> None:
+    prices = None if price is None else Prices(0, price, 0, 0, "tests")
+    tokens = count_tokens(content)
+    cost = None if price is None else usd(tokens * price)
+    chunk = SSEStreamState("s", prices).add_chunk(content)
+    assert chunk.data == encode({"content": content, "tokens": tokens, "cost_usd": cost})

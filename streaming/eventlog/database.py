@@ -5,6 +5,8 @@ for the heads of the streams that they follow, all in one query, every ``poll_se
 
 While the database is out of reach, appends wait and readers see nothing new; a connection lost in the
 middle of a commit leaves its outcome unknown, and the identical append is repeated until it is known.
+
+A closed log's rows become records some time later (see ``sealing``); whoever reads it does not notice.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,9 +24,10 @@ from django.db.models import Q
 from streaming import ledger
 from streaming.endings import Ending
 from streaming.errors import LogGone
-from streaming.eventlog.base import PAGE_BYTES, Append, EventLog, Follower, Outcome, Page
-from streaming.eventlog.tails import Tail, Tails
-from streaming.events import Event, EventType
+from streaming.eventlog.base import Append, EventLog, Follower, Outcome, Page
+from streaming.eventlog.stored import events_between, is_sealed, read_part
+from streaming.eventlog.tails import SealedPages, Tail, Tails
+from streaming.events import Event
 from streaming.lease import is_dead, store_clock
 from streaming.models import Process, Stream, StreamEvent, StreamHead
 from streaming.sse import frame
@@ -32,19 +35,10 @@ from streaming.store import Store
 
 logger = logging.getLogger("streaming.eventlog")
 
-PAGE_EVENTS = 512
-"""The most events of a page; 64 KiB of ordinary frames."""
-
-FRAME_OVERHEAD = 64
-"""About what a frame has besides its data."""
-
 HEADS = StreamHead._meta.db_table
 EVENTS = StreamEvent._meta.db_table
 INSERT_EVENT = f"INSERT INTO {EVENTS} (stream_id, event_id, type, data, elapsed_ms) VALUES (%s, %s, %s, %s, %s)"
 COPY_EVENTS = f"COPY {EVENTS} (stream_id, event_id, type, data, elapsed_ms) FROM STDIN"
-SELECT_EVENTS = (
-    f"SELECT event_id, type, data FROM {EVENTS} WHERE stream_id = %s AND event_id > %s ORDER BY event_id LIMIT %s"
-)
 MOVE_HEAD = f"UPDATE {HEADS} SET next_event_id = %s, closed = %s WHERE stream_id = %s"
 MOVE_HEADS = (
     f"UPDATE {HEADS} SET next_event_id = moved.next, closed = moved.closed"
@@ -70,6 +64,7 @@ class DatabaseEventLog(EventLog):
         self._store = store
         self._poll_seconds = poll_seconds
         self._tails = Tails()
+        self._sealed = SealedPages()
 
     @contextmanager
     def run(self) -> Iterator[None]:
@@ -104,7 +99,7 @@ class DatabaseEventLog(EventLog):
     async def _read(self, stream: int, after: int) -> Page | None:
         tail = self._tails.get(stream)
         if tail is None:
-            return to_page(await self._store.read(select_events, stream, after))
+            return to_page((await self._store.read(read_part, stream, after)).events)
         if (page := tail.page(after)) is not None:
             return page
         if after + 1 >= tail.window_end:
@@ -114,13 +109,22 @@ class DatabaseEventLog(EventLog):
 
     async def _load(self, tail: Tail, after: int) -> Page | None:
         known_end = tail.end
-        events = await self._store.read(select_events, tail.stream, after)
-        if not events and after + 1 < known_end:
+        if (page := self._sealed.get(tail.stream, after)) is not None:
+            # The log may have been pruned since the page was kept.
+            if await self._store.read(is_sealed, tail.stream):
+                return tail.keep(after, page)
+            self._sealed.forget(tail.stream)
+        part = await self._store.read(read_part, tail.stream, after)
+        if not part.events and after + 1 < known_end:
             raise LogGone
-        page = to_page(events)
-        if page is not None and page.last_event_id + 1 >= tail.end:
-            tail.extend(events)
-        return page
+        if part.sealed and (page := to_page(part.events)) is not None:
+            self._sealed.keep(tail.stream, after, page)
+            return tail.keep(after, page)
+        if part.events and part.events[-1].event_id + 1 >= tail.end:
+            tail.extend(part.events)
+            if (page := tail.page(after)) is not None:
+                return page
+        return to_page(part.events)
 
     @contextmanager
     def follow(self, stream: int) -> Iterator[Follower]:
@@ -142,6 +146,7 @@ class DatabaseEventLog(EventLog):
                 if (tail := self._tails.get(stream)) is not None:
                     _compare(tail, known_end, heads.get(stream))
             for stream in pruned:
+                self._sealed.forget(stream)
                 if (tail := self._tails.get(stream)) is not None:
                     tail.lose()
 
@@ -193,24 +198,6 @@ def close_all(closings: list[Closing]) -> list[Event | None]:
     return [made.get(closing.stream) or _terminal(closing.stream, heads) for closing in closings]
 
 
-def select_events(stream: int, after: int) -> list[Event]:
-    """The events after ``after``: about a page of frames, at least one where there is any. One snapshot."""
-    events: list[Event] = []
-    size = 0
-    with connection.cursor() as cursor:
-        cursor.execute(SELECT_EVENTS, (stream, after, PAGE_EVENTS))
-        while rows := cursor.fetchmany(64):
-            for event_id, kind, data in rows:
-                if event_id != after + 1 + len(events):
-                    raise LogGone
-                event = Event(event_id, EventType(kind), data)
-                size += len(data) + FRAME_OVERHEAD
-                if events and size > PAGE_BYTES:
-                    return events
-                events.append(event)
-    return events
-
-
 def select_heads(streams: list[int]) -> dict[int, tuple[int, bool]]:
     """``(next event id, closed)`` by stream."""
     rows = StreamHead.objects.filter(pk__in=streams).values_list("pk", "next_event_id", "closed")
@@ -253,10 +240,11 @@ def _judge(append: Append, head: tuple[int, int, bool] | None) -> Outcome | None
 
 
 def _is_there(append: Append) -> bool:
-    ids = [event.event_id for event in append.events]
-    stored = StreamEvent.objects.filter(stream=append.stream, event_id__gte=ids[0], event_id__lte=ids[-1])
-    rows = stored.order_by("event_id").values_list("event_id", "type", "data")
-    return list(rows) == [(event.event_id, event.type.value, event.data) for event in append.events]
+    """Whether these events are in the log, byte for byte; when they were made does not count."""
+    stored = events_between(append.stream, append.events[0].event_id, append.events[-1].event_id)
+    return [(event.event_id, event.type, event.data) for event in stored] == [
+        (event.event_id, event.type, event.data) for event in append.events
+    ]
 
 
 def _insert(appends: list[Append]) -> None:
@@ -313,10 +301,8 @@ def _terminal(stream: int, heads: dict[int, tuple[int, int, bool]]) -> Event | N
     """The terminal event of a closed stream; None of one that is open, locked by others, or pruned."""
     if stream not in heads or not heads[stream][2]:
         return None
-    with suppress(StreamEvent.DoesNotExist):
-        row = StreamEvent.objects.filter(stream=stream, type__gte=EventType.DONE).latest("event_id")
-        return Event(row.event_id, EventType(row.type), row.data, row.elapsed_ms)
-    return None
+    last = heads[stream][1] - 1
+    return next(iter(events_between(stream, last, last)), None)
 
 
 def _without_producer(streams: set[int]) -> set[int]:

@@ -6,7 +6,7 @@ One wake-up per stream is shared by all its readers, and so are the encoded fram
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -18,9 +18,11 @@ from streaming.sse import frame
 WINDOW_BYTES = 2 * PAGE_BYTES
 """How much of the newest frames is kept in memory per stream."""
 
-
 SHARED_PAGES = 8
 """How many joined pages are kept between two appends, for readers with the same place."""
+
+SEALED_PAGES = 64
+"""How many pages of sealed logs a process keeps at hand, the last used: 4 MiB of ordinary frames."""
 
 
 class Tail:
@@ -103,6 +105,15 @@ class Tail:
             self._pages[after] = page
         return page
 
+    def keep(self, after: int, page: Page) -> Page:
+        """Keep a page of a log that does not grow any more."""
+        if self.gone:
+            raise LogGone
+        if len(self._pages) < SHARED_PAGES:
+            self._pages[after] = page
+        self.reach(page.last_event_id + 1, closed=page.closes)
+        return page
+
     async def wait(self, after: int, seconds: float) -> bool:
         """See ``Follower.wait``."""
         if self._has_more(after):
@@ -154,3 +165,28 @@ class Tails:
             tail.users -= 1
             if not tail.users:
                 del self._tails[stream]
+
+
+class SealedPages:
+    """Pages of sealed logs, which are laborious to unpack; good as long as the log is not pruned."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
+
+    def get(self, stream: int, after: int) -> Page | None:
+        """The page of a log after ``after``."""
+        page = self._pages.get((stream, after))
+        if page is not None:
+            self._pages.move_to_end((stream, after))
+        return page
+
+    def keep(self, stream: int, after: int, page: Page) -> None:
+        """Keep a page, in place of the one that was longest without use."""
+        self._pages[stream, after] = page
+        if len(self._pages) > SEALED_PAGES:
+            self._pages.popitem(last=False)
+
+    def forget(self, stream: int) -> None:
+        """Let go of what a log said."""
+        for key in [key for key in self._pages if key[0] == stream]:
+            del self._pages[key]

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connections
 
-from streaming import claims, lease
+from streaming import claims, lease, sealing
 from streaming.claims import Claim, Found, Owner
 from streaming.eventlog.base import Append, EventLog, Outcome
 from streaming.eventlog.database import DatabaseEventLog
@@ -89,6 +89,10 @@ class Bench:
             taken += page.frames
             after = page.last_event_id
         return taken
+
+    async def seal(self, stream: Found) -> bool:
+        """Seal a closed log; answers whether this call did it."""
+        return await self.store.write(sealing.seal_all, await self.store.read(sealing.pack_log, stream.key))
 
     async def other(self) -> Bench:
         """The same log as another process sees it."""
