@@ -15,5 +15,6 @@ urlpatterns = [
     path("health", probes.health),
     path("ready", probes.ready),
     path("version", probes.version),
+    path("metrics", probes.metrics),
     path("admin/", admin.site.urls),
 ]

@@ -1,8 +1,8 @@
-"""The address that a request comes from, for what anonymous identities of one address share."""
+"""The address that a request comes from: what anonymous identities of one share, and who may read the metrics."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
@@ -11,6 +11,8 @@ from streaming.conf import settings
 
 SALT = "streaming.addresses"
 HASH_CHARS = 32
+FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+"""What proxies add to a request."""
 SITE_BITS = 64
 """Of an IPv6 address: the rest is anyone's to choose who has the site."""
 
@@ -32,6 +34,25 @@ def client_address(request: HttpRequest) -> str:
     if not 0 < hops <= len(forwarded):
         return peer
     return _network(forwarded[-hops]) or peer
+
+
+def may_read_metrics(request: HttpRequest) -> bool:
+    """Whether the request comes from a network of ``STREAM_METRICS_ALLOW``, itself and not through a proxy.
+
+    A proxy on this machine has an address of this machine, whoever asks it.
+    """
+    if any(header in request.headers for header in FORWARDED):
+        return False
+    address = _parse(str(request.META.get("REMOTE_ADDR", "")))
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address is not None and any(address in network for network in metrics_networks())
+
+
+def metrics_networks() -> list[IPv4Network | IPv6Network]:
+    """``STREAM_METRICS_ALLOW``. Raises ValueError where it is not a list of networks."""
+    names = (name.strip() for name in settings.STREAM_METRICS_ALLOW.split(","))
+    return [ip_network(name, strict=False) for name in names if name]
 
 
 def _network(text: str) -> str:

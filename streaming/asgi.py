@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import django
 
+from streaming import scoreboard
+
+scoreboard.join()
 django.setup(set_prefix=False)
 
 from streaming import lifecycle  # noqa: E402  # needs the models, and they need the set-up

@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
+from streaming.addresses import metrics_networks
 from streaming.conf import DEFAULTS, allowed_origins, settings
 from streaming.providers.servers import server_problems
 
@@ -92,6 +93,16 @@ def other_sites_are_named(app_configs: Sequence[AppConfig] | None, **kwargs: Any
         if getattr(django_settings, name, False):
             errors.append(Error(f"{name} is on.", hint="Name origins, and give them API keys.", id="streaming.E007"))
     return errors
+
+
+@register("streaming")
+def metrics_readers_are_named(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """``STREAM_METRICS_ALLOW`` is a list of networks."""
+    try:
+        metrics_networks()
+    except ValueError as error:
+        return [Error(f"STREAM_METRICS_ALLOW: {error}.", hint="E.g. 127.0.0.0/8,10.0.0.0/8.", id="streaming.E008")]
+    return []
 
 
 @register("streaming")

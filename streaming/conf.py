@@ -131,6 +131,12 @@ class StreamSettings:
     ``NAME_API_KEY`` and ``NAME_MODELS`` (comma-separated) are optional, and read by ``own_setting``.
     """
 
+    STREAM_METRICS_DIR: str = ""
+    """Where the processes of one machine share their metrics; empty: a folder of the system's for temporary files."""
+
+    STREAM_METRICS_ALLOW: str = "127.0.0.0/8,::1/128"
+    """Who may read ``/metrics``: networks, comma-separated. What came through a proxy never is."""
+
     if not TYPE_CHECKING:
 
         def __getattribute__(self, name: str) -> Any:

@@ -15,6 +15,7 @@ from streaming.conf import settings
 from streaming.endings import CANCELLED, INTERRUPTED
 from streaming.errors import AheadOfLog, Conflict, ConversationNotFound, LogGone, StreamNotFound, StreamPruned
 from streaming.eventlog.base import EventLog
+from streaming.journal import watch_loop
 from streaming.keys import Credential
 from streaming.params import Ask
 from streaming.production import CANCEL_SECONDS, Production
@@ -68,7 +69,8 @@ class Engine:
         self._process = self._starts.process = (await self.store.write(lease.register, "web")).pk
         self._running.enter_context(self.log.run())
         sweeper = Sweeper(self.store, self.log, self._process, self._production.keys, lambda: self.draining)
-        for work in (sweeper.run(), self._production.watch_cancels(self._process), self.revocations.run()):
+        watches = (self._production.watch_cancels(self._process), self.revocations.run(), watch_loop())
+        for work in (sweeper.run(), *watches):
             self._running.callback(self._tasks.spawn(work).cancel)
         logger.info("process started", extra={"event": "process_started", "process_key": self._process})
 

@@ -1,4 +1,4 @@
-"""``/health``, ``/ready``, ``/version``: for load balancers and people who deploy."""
+"""``/health``, ``/ready``, ``/version``, ``/metrics``: for load balancers, monitors and people who deploy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from streaming import lifecycle
+from streaming.addresses import may_read_metrics
 from streaming.engine import Engine
+from streaming.exposition import exposition
 from streaming.responses import json_response
 from streaming.version import NAME, VERSION, revision
 
@@ -53,6 +56,15 @@ async def version(request: HttpRequest) -> HttpResponse:
             "django": django.get_version(),
         }
     )
+
+
+@require_safe
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """What is counted, in Prometheus' text format, for who comes from a network of ``STREAM_METRICS_ALLOW``."""
+    if not may_read_metrics(request):
+        return HttpResponse("See STREAM_METRICS_ALLOW.\n", status=403, content_type="text/plain")
+    text = await asyncio.to_thread(exposition)
+    return HttpResponse(text, content_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store"})
 
 
 async def _engine() -> Engine | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import pairwise
 
-from streaming import ledger
+from streaming import ledger, metrics
 from streaming.conf import settings
 from streaming.endings import FAILED, INTERRUPTED, TIMED_OUT, Ending, Settlement
 from streaming.errors import ErrorType, ProviderError
 from streaming.eventlog.base import Append, EventLog, Outcome
-from streaming.events import FINISH_REASONS, FinishReason
+from streaming.events import FINISH_REASONS, Event, FinishReason
 from streaming.pricing import Prices, Usage
 from streaming.providers.base import Delta, EarlyUsage, Piece, Prompt, Provider
 from streaming.state import SSEStreamState
@@ -62,12 +63,18 @@ class Producer:
         self._first_token_ms: int | None = None
         self._early = Usage(prompt_tokens=assignment.prompt_tokens)
         self._unnoted = False
+        self._metered_ms = 0
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._queued = asyncio.Event()
         self._room = asyncio.Event()
         self._asked: Ending | None = None
         self._source: asyncio.Task[Ending] | None = None
+
+    @property
+    def counted(self) -> Usage:
+        """The usage by our own counts, which stands in for the provider's where that is missing."""
+        return self._early.answered_with(self.state.completion_tokens)
 
     async def run(self) -> bool:
         """Produce the stream to its end; answers whether this producer's terminal event is in the log."""
@@ -142,7 +149,7 @@ class Producer:
         usage = self._usage if complete else None
         self.settlement = Settlement(
             ending=ending,
-            usage=usage or self._early.answered_with(self.state.completion_tokens),
+            usage=usage or self.counted,
             reported=usage is not None,
             prices=self.assignment.prices,
             latency_ms=self._elapsed_ms(),
@@ -161,12 +168,21 @@ class Producer:
                 record = self._settle if closes else self._note_usage if self._unnoted else None
                 self._unnoted = False
                 append = Append(self.assignment.stream, self.assignment.attempt, events, record)
+                began = self._clock()
                 self.outcome = await self._log.append(append)
+                self._meter(events, self._clock() - began)
                 if self.outcome is not Outcome.APPLIED or closes:
                     return self.outcome is Outcome.APPLIED
                 committed = events[-1].event_id
                 self.state.forget(committed)
                 self._room.set()
+
+    def _meter(self, events: Sequence[Event], seconds: float) -> None:
+        metrics.APPEND_LATENCY.observe(seconds)
+        metrics.APPEND_BATCH.observe(len(events))
+        times = [self._metered_ms, *(event.elapsed_ms for event in events)]
+        metrics.BETWEEN_EVENTS.observe(max(later - before for before, later in pairwise(times)) / 1000)
+        self._metered_ms = times[-1]
 
     def _note_usage(self) -> None:
         """With the next events, so that a crash does not lose what the provider told early."""

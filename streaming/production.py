@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import KeysView
 
-from streaming import cancels
+from streaming import cancels, metrics
 from streaming.endings import CANCELLED, FAILED, Ending
 from streaming.eventlog.base import EventLog
 from streaming.journal import log_start, log_terminal, names
@@ -71,7 +71,7 @@ class Production:
         """Run a producer and make sure that its stream ends, whatever happens."""
         key, attempt = producer.assignment.stream, producer.assignment.attempt
         try:
-            with self._log.follow(key):
+            with metrics.ACTIVE_STREAMS.track_inprogress(), self._log.follow(key):
                 if not await producer.run() and await self._log.close(key, FAILED, attempt=attempt) is None:
                     logger.warning("fenced: another producer has this stream", extra=names(producer, request_id))
         except StoreClosed:

@@ -42,6 +42,8 @@ class Reader:
         self._clock = clock
         self._deadline = clock() + settings.STREAM_CONNECTION_SECONDS
         self._room = settings.STREAM_CONNECTION_BYTES
+        self.reason = "left"
+        """Why it ended; see ``metrics.READERS_DROPPED``. ``terminal`` where it came to the stream's end."""
         self._over = False
         self._closed = False
         self._unread = True
@@ -62,11 +64,13 @@ class Reader:
             while not self._over:
                 if part := await self._next_part():
                     self._room -= len(part)
-                    self._over = self._over or self._room <= 0
+                    if self._room <= 0:
+                        self._finish("handed_over")
                     return part
         except LogGone:
-            pass
+            self._finish("log_gone")
         except Exception:
+            self._finish("broke")
             # Not raised: daphne would leave the connection open, and the client waiting.
             logger.exception("reader broke")
         except BaseException:
@@ -78,15 +82,26 @@ class Reader:
     async def _next_part(self) -> bytes:
         """The next page, a comment where nothing came for a while, or nothing where the connection's time is up."""
         if not self._unread and not await self._wait():
-            self._over = self._over or self._clock() >= self._deadline
+            self._check_time()
             return b"" if self._over else KEEP_ALIVE
         page = await self._log.read(self.stream, self.after)
         self._unread = False
         if page is None:
             return b""
         self.after = page.last_event_id
-        self._over = self._over or page.closes or self._clock() >= self._deadline
+        if page.closes:
+            self._finish("terminal")
+        self._check_time()
         return page.frames
+
+    def _check_time(self) -> None:
+        if self._clock() >= self._deadline:
+            self._finish("handed_over")
+
+    def _finish(self, reason: str) -> None:
+        """No more after this; the first reason is the reason."""
+        if not self._over:
+            self._over, self.reason = True, reason
 
     async def _wait(self) -> bool:
         left = self._deadline - self._clock()
@@ -94,7 +109,7 @@ class Reader:
 
     def end(self) -> None:
         """End the response cleanly at the next chance: the client resumes elsewhere."""
-        self._over = True
+        self._finish("ended")
         self._follower.wake()
 
     def close(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from streaming import metrics
 from streaming.claims import Owner
 from streaming.eventlog.base import EventLog
+from streaming.journal import count_reader
 from streaming.keys import Credential
 from streaming.limits import Place, Places
 from streaming.reader import Reader
@@ -40,6 +42,7 @@ class Readership:
         if self._ended:
             reader.end()
         self._readers.add(reader)
+        metrics.ACTIVE_READERS.inc()
         if credential is not None:
             self._revocations.admit(reader, credential)
         return reader
@@ -57,5 +60,6 @@ class Readership:
     def _let_go(self, place: Place, credential: Credential | None, reader: Reader) -> None:
         place.leave()
         self._readers.discard(reader)
+        count_reader(reader)
         if credential is not None:
             self._revocations.forget(reader, credential)

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
 from streaming.errors import MethodNotAllowed, Refusal
+from streaming.journal import count_refusal
 from streaming.reader import Reader
 
 
@@ -36,6 +37,7 @@ def no_content(stream_id: str) -> HttpResponse:
 
 def problem(refusal: Refusal) -> JsonResponse:
     """A refusal as ``application/problem+json`` (RFC 9457)."""
+    count_refusal(refusal)
     document = {
         "type": "about:blank",
         "title": refusal.title,

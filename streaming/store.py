@@ -26,6 +26,8 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from streaming import metrics
+
 logger = logging.getLogger("streaming.store")
 
 P = ParamSpec("P")
@@ -143,7 +145,10 @@ class Store:
             while self._pending:
                 batch = list(islice(self._pending, BATCH))
                 del self._pending[: len(batch)]
+                began = loop.time()
                 outcomes = await loop.run_in_executor(self._writer, self._commit, batch)
+                metrics.COMMIT_LATENCY.observe(loop.time() - began)
+                metrics.COMMIT_BATCH.observe(len(batch))
                 _answer(batch, outcomes)
                 if self.others_write and connection.vendor == "sqlite":
                     await asyncio.sleep(REST_SECONDS)

@@ -17,6 +17,7 @@ from streaming import conversations, sealing
 from streaming.conf import settings
 from streaming.endings import CANCELLED, INTERRUPTED
 from streaming.eventlog.base import EventLog
+from streaming.journal import log_orphan
 from streaming.lease import RENEWALS_PER_LEASE, Renewal, is_dead, renew, store_clock
 from streaming.models import Process, StreamHead
 from streaming.store import Store, StoreClosed
@@ -42,6 +43,8 @@ class OpenStream:
     attempt: int
     own: bool
     cancelled: bool
+    model: str
+    provider: str
 
 
 @dataclass
@@ -119,7 +122,7 @@ class Sweeper:
             logger.exception("cannot close an orphan", extra={**names, "error": type(error).__name__})
         else:
             if closed is not None:
-                logger.warning("closed a stream whose producer is gone", extra={"event": "closed_orphan", **names})
+                log_orphan(stream.stream_id, closed, model=stream.model, provider=stream.provider, own=stream.own)
 
 
 async def _every(interval: Callable[[], float], work: Callable[[], Awaitable[None]]) -> None:
@@ -143,10 +146,11 @@ def find_open(process: int) -> list[OpenStream]:
     producers = set(open_heads.values_list("process", flat=True).distinct()) - {None}
     dead = Process.objects.filter(is_dead(store_clock()), pk__in=producers).values_list("pk", flat=True)
     # Two questions and no order: SQLite would answer them as one from an index of all streams.
-    facts = ("pk", "stream__stream_id", "attempt", "process", "stream__cancel_requested_at")
+    stream = (f"stream__{name}" for name in ("stream_id", "model", "provider", "cancel_requested_at"))
+    facts = ("pk", "attempt", "process", *stream)
     rows = list(open_heads.filter(process__in={process, *dead}).values_list(*facts))
     rows += open_heads.filter(process__isnull=True).values_list(*facts)
     return [
-        OpenStream(key, stream_id, attempt, own=producer == process, cancelled=cancel is not None)
-        for key, stream_id, attempt, producer, cancel in sorted(rows, key=itemgetter(0))
+        OpenStream(key, stream_id, attempt, producer == process, cancel is not None, model, provider)
+        for key, attempt, producer, stream_id, model, provider, cancel in sorted(rows, key=itemgetter(0))
     ]

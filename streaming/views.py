@@ -21,7 +21,7 @@ from streaming.claims import Owner
 from streaming.engine import Engine, Opened
 from streaming.errors import IdentityRequired, NoSuchResource, Refusal, Unavailable
 from streaming.identity import Identity
-from streaming.journal import log_resume
+from streaming.journal import count_saved_call, log_resume
 from streaming.models import Scope
 from streaming.params import parse
 from streaming.providers import registry
@@ -97,6 +97,8 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     wants_json = request.method == "POST" and _wants_json(request)
     address = hashed_address(request) if identities.is_anonymous(identity) else None
     opened = await engine.open(owner, ask, request_id, address=address, reads=not wants_json)
+    if ask.message is not None and not opened.started:
+        count_saved_call()
     if wants_json:
         read = engine.store.read if opened.started else engine.store.read_long
         shown = await read(snapshot, owner, opened.found.stream_id)

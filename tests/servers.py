@@ -59,6 +59,7 @@ class Server:
             "STREAM_OPEN_ACCESS": "1",
             "DATABASE_URL": database_url,
             "PYTHONUNBUFFERED": "1",
+            "STREAM_METRICS_DIR": str(folder / "metrics"),
             **NO_LIMITS,
             **env,
         }

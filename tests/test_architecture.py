@@ -10,17 +10,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a module may import those of its own layer and of the layers before it.
 LAYERS = (
-    {"conf", "errors", "version", "logs", "tasks"},
-    {"events", "pricing"},
-    {"sse", "state", "endings", "params", "eventlog.record"},
-    {
-        "providers.base",
-        "eventlog.base",
-        "eventlog.record",
-        "providers.decoder",
-        "providers.breaker",
-        "providers.connections",
-    },
+    {"conf", "errors", "version", "logs", "scoreboard", "tasks"},
+    {"events", "pricing", "metrics"},
+    {"sse", "state", "endings", "params", "exposition", "eventlog.record"},
+    {"providers.base", "eventlog.base", "providers.decoder", "providers.breaker", "providers.connections"},
     {"providers.http", "providers.catalogue", "providers.wire", "providers.completions", "providers.servers"},
     {"providers.demo_pages", "providers.demo", "providers.openai", "providers.anthropic", "providers.compatible"},
     {"providers.registry", "eventlog.tails", "models"},
