@@ -34,10 +34,12 @@ def sqlite_url(sqlite: databases.SQLite) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A new database of each kind."""
     maker: databases.SQLite | databases.PostgreSQL = request.getfixturevalue(request.param)
-    return maker.new()
+    url = maker.new()
+    yield url
+    maker.discard(url)
 
 
 @pytest.fixture

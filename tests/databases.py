@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -52,12 +53,19 @@ class SQLite:
         shutil.copy(self._template, path)
         return f"sqlite:///{path}"
 
+    def discard(self, url: str) -> None:
+        """Nobody needs this database any more; its file goes with the folder."""
+
 
 class PostgreSQL:
-    """A template database, and copies of it; all are dropped at the end."""
+    """A template database, and copies of it; all are dropped at the end.
+
+    A drop waits for the disk, so those that are discarded before go beside the tests that follow.
+    """
 
     def __init__(self) -> None:
         self._made: list[str] = []
+        self._dropper = ThreadPoolExecutor(1)
         self._template = self._create("template0")
         manage(self._url(self._template), "migrate", "--verbosity=0")
 
@@ -65,16 +73,25 @@ class PostgreSQL:
         """The URL of a new database."""
         return self._url(self._create(self._template))
 
+    def discard(self, url: str) -> None:
+        """Nobody needs this database any more: drop it in the background."""
+        self._dropper.submit(self._drop, url.rpartition("/")[2])
+
     def drop(self) -> None:
         """Drop all that was made."""
-        for name in reversed(self._made):
-            self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._dropper.shutdown()
+        for name in self._made[::-1]:
+            self._drop(name)
 
     def _create(self, template: str) -> str:
         name = f"magic_test_{uuid.uuid4().hex}"
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         self._made.append(name)
         return name
+
+    def _drop(self, name: str) -> None:
+        self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._made.remove(name)
 
     @staticmethod
     def _url(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -66,14 +67,17 @@ def stream_id(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def new_database(request: pytest.FixtureRequest) -> NewDatabase:
+def new_database(request: pytest.FixtureRequest) -> Iterator[NewDatabase]:
     """Make a database of a kind: ``new_database("sqlite")``."""
+    with ExitStack() as made:
 
-    def make(kind: str) -> str:
-        maker: databases.SQLite | databases.PostgreSQL = request.getfixturevalue(kind)
-        return maker.new()
+        def make(kind: str) -> str:
+            maker: databases.SQLite | databases.PostgreSQL = request.getfixturevalue(kind)
+            url = maker.new()
+            made.callback(maker.discard, url)
+            return url
 
-    return make
+        yield make
 
 
 @pytest.fixture
