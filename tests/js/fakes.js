@@ -109,3 +109,31 @@ export function seeded(seed) {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Web Locks, exclusive, in the order of asking. */
+export class FakeLocks {
+  #queues = new Map();
+  held = 0;
+
+  request = (name, { signal }, work) =>
+    new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const queue = this.#queues.get(name) ?? [];
+      this.#queues.set(name, queue);
+      const entry = { granted: false, run: async () => {
+        entry.granted = true;
+        this.held += 1;
+        resolve(await work({ name }));
+        this.held -= 1;
+        queue.shift();
+        queue[0]?.run();
+      } };
+      signal.addEventListener("abort", () => {
+        if (entry.granted) return;
+        queue.splice(queue.indexOf(entry), 1);
+        reject(signal.reason);
+      });
+      queue.push(entry);
+      queueMicrotask(() => queue[0] === entry && !entry.granted && entry.run());
+    });
+}
