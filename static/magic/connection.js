@@ -149,6 +149,8 @@ export class ResilientSSEConnection {
     this.#question = null;
     this.#backoff.reset();
     this.#handlers.onStarted?.(answer);
+    if (!isLive(answer)) return this.#endWith(answer);
+    if (answer.last_event_id >= 0) this.#goOnFrom(answer);
     if (this.#state === "starting") this.#go();
   }
 
@@ -272,8 +274,8 @@ export class ResilientSSEConnection {
 
   /** @param {Snapshot} snapshot of a closed stream */
   #endWith(snapshot) {
-    this.#goOnFrom(snapshot);
     if (this.#state === "closed") return;
+    this.#goOnFrom(snapshot);
     this.close();
     this.#handlers.onEnd?.(snapshot);
   }

@@ -2,6 +2,7 @@ import { Answer } from "./answer.js";
 import { AnswerView } from "./answer_view.js";
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
+import { Following } from "./following.js";
 import { newStreamId } from "./ids.js";
 import { ModelPicker } from "./model_picker.js";
 import { Transcript } from "./transcript.js";
@@ -25,6 +26,7 @@ const empty = part("empty", HTMLElement);
 const status = part("status", HTMLElement);
 const template = part("answer", HTMLTemplateElement);
 const api = new Api(page.dataset["api"]);
+const following = new Following(api.streamUrl);
 const transcript = new Transcript(part("transcript", HTMLElement), part("latest", HTMLButtonElement));
 const picker = new ModelPicker(part("model", HTMLSelectElement), part("model-note", HTMLElement));
 const composer = new Composer(part("composer", HTMLFormElement), {
@@ -53,7 +55,7 @@ function place(streamId, message, onRetry) {
     onStop: () => void answer.stop(),
     onRetry: () => onRetry(answer, view.element),
   });
-  const answer = new Answer(streamId, { api, view, announce });
+  const answer = new Answer(streamId, { api, view, following, announce });
   empty.hidden = true;
   transcript.add(view.element);
   return answer;
@@ -66,12 +68,12 @@ function place(streamId, message, onRetry) {
 function ask(message, model) {
   const answer = place(newStreamId(), message, (failed, element) => {
     // Where no answer came the start may have arrived: repeated under its own id it is not paid twice.
-    if (failed.outcome === "unknown") return void failed.start(message, model);
+    if (failed.outcome === "unknown") return failed.start(message, model);
     if (failed.outcome === "refused") element.remove();
     ask(message, picker.value);
   });
   transcript.follow();
-  void answer.start(message, model);
+  answer.start(message, model);
 }
 
 async function loadModels() {

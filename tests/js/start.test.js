@@ -21,7 +21,7 @@ afterEach(() => connection.close());
 
 function start(answers, options = {}) {
   net = new FakeFetch(...answers);
-  const names = ["onStarted", "onReconnecting", "onRefused", "onEnd"];
+  const names = ["onStarted", "onFresh", "onReconnecting", "onRefused", "onEnd"];
   connection = new ResilientSSEConnection("/api/v1/stream", {
     start: { message: "hi", model: "demo" },
     handlers: Object.fromEntries(names.map((name) => [name, (given) => seen.push([name, given])])),
@@ -105,8 +105,12 @@ test("a start may be posted by other means, and its refusal be that of those", a
   assert.equal(FakeEventSource.opened.length, 1);
 });
 
-test("an answer that was found finished is read to its end", async () => {
-  await start([{ body: { status: "done", last_event_id: 4, text: "all" } }]);
-  FakeEventSource.last.send("done", 0, {});
-  assert.equal(connection.state, "closed");
+test("an answer that has begun, or ended, before the start was heard is gone on from as the server has it", async () => {
+  await start([{ status: 200, body: { status: "streaming", last_event_id: 4, text: "so far" } }]);
+  assert.deepEqual(seen.map(([name, { text }]) => [name, text]), [["onStarted", "so far"], ["onFresh", "so far"]]);
+  assert.equal(FakeEventSource.last.lastEventId, "4");
+  seen = [];
+  await start([{ status: 200, body: { status: "done", last_event_id: 9, text: "all" } }]);
+  assert.deepEqual(seen.map(([name]) => name), ["onStarted", "onFresh", "onEnd"]);
+  assert.equal(FakeEventSource.opened.length, 1);
 });
