@@ -90,6 +90,10 @@ export class Api {
     return `${this.#base}/stream`;
   }
 
+  get telemetryUrl() {
+    return `${this.#base}/telemetry`;
+  }
+
   /** @returns {Promise<Model[]>} */
   async models() {
     return (await this.#identified("/models")).models;

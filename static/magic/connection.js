@@ -195,6 +195,7 @@ export class ResilientSSEConnection {
 
   #opened() {
     this.#state = "open";
+    this.tally.opened += 1;
     this.#stall?.recordActivity();
     this.#sequencer.watchAgain();
     this.#handlers.onOpen?.();
@@ -209,7 +210,7 @@ export class ResilientSSEConnection {
     this.tally.duplicates += this.#sequencer.duplicates - duplicates;
     if (next === null) return;
     this.#backoff.reset();
-    this.tally.recovered(this.#env.clock.now());
+    this.tally.recovers(this.#env.clock.now());
     this.#deliver(next);
     for (const waiting of this.#sequencer.flushBuffer()) this.#deliver(waiting);
   }
@@ -234,10 +235,11 @@ export class ResilientSSEConnection {
   /** @param {{ holeBehind?: number | null }} [how] */
   async #lost({ holeBehind = null } = {}) {
     if (this.#state === "closed" || this.#state === "suspended") return;
+    if (this.#state === "connecting") this.tally.failed += 1;
     this.#drop();
     this.#state = "asking";
     if (holeBehind !== null) this.tally.gaps += 1;
-    this.tally.lost(this.#env.clock.now());
+    this.tally.loses(this.#env.clock.now());
     this.#verdict.lost(holeBehind);
     this.#handlers.onLost?.();
     if (this.state !== "asking") return;
@@ -268,7 +270,7 @@ export class ResilientSSEConnection {
   #goOnFrom(snapshot) {
     this.#sequencer.close();
     this.#sequencer = this.#newSequencer(snapshot.last_event_id + 1);
-    this.tally.recovered(this.#env.clock.now());
+    this.tally.recovers(this.#env.clock.now());
     this.#handlers.onFresh?.(snapshot);
   }
 

@@ -5,6 +5,7 @@ import { Composer } from "./composer.js";
 import { Following } from "./following.js";
 import { newStreamId } from "./ids.js";
 import { ModelPicker } from "./model_picker.js";
+import { Telemetry } from "./telemetry.js";
 import { Transcript } from "./transcript.js";
 
 const RECENT = 20;
@@ -102,6 +103,7 @@ async function showRecent({ stream_id, message }) {
 for (const example of empty.querySelectorAll("button")) {
   example.addEventListener("click", () => composer.send(example.dataset["message"] ?? example.innerText));
 }
+new Telemetry(api.telemetryUrl, following).start();
 void loadModels();
 loadRecent()
   .catch(() => announce("Earlier answers can't be loaded. They are safe on the server: reload to see them."))

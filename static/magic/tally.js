@@ -2,6 +2,10 @@ const MOST_RECOVERIES = 50;
 
 /** What one connection has been through. */
 export class Tally {
+  /** Connections that came to stand. */
+  opened = 0;
+  /** Connections that were lost, or refused, before they stood. */
+  failed = 0;
   /** How often the connection was taken up again. */
   reconnects = 0;
   /** Events that came more than once and were dropped. */
@@ -12,22 +16,26 @@ export class Tally {
   gaps = 0;
   /** Copies that were thrown away for the snapshot. */
   freshCopies = 0;
+  /** How often it went on after a loss. */
+  recovered = 0;
   /** The newest times from a loss to the next event, in milliseconds, rounded.
    * @type {number[]} */
   recoveries = [];
-  /** @type {number | null} */
-  #lostAt = null;
+  /** Since when it is lost.
+   * @type {number | null} */
+  lostAt = null;
 
   /** @param {number} now */
-  lost(now) {
-    this.#lostAt ??= now;
+  loses(now) {
+    this.lostAt ??= now;
   }
 
   /** @param {number} now */
-  recovered(now) {
-    if (this.#lostAt === null) return;
-    this.recoveries.push(Math.round(now - this.#lostAt));
+  recovers(now) {
+    if (this.lostAt === null) return;
+    this.recovered += 1;
+    this.recoveries.push(Math.round(now - this.lostAt));
     if (this.recoveries.length > MOST_RECOVERIES) this.recoveries.shift();
-    this.#lostAt = null;
+    this.lostAt = null;
   }
 }
