@@ -20,6 +20,11 @@ export class FakeClock {
     return this.#timers.size;
   }
 
+  /** Moves on to the next timer and runs it. */
+  step() {
+    this.advance(Math.min(...[...this.#timers.values()].map(({ at }) => at)) - this.#now);
+  }
+
   advance(ms) {
     const end = this.#now + ms;
     for (;;) {
