@@ -4,6 +4,7 @@ import { Api } from "./api.js";
 import { Composer } from "./composer.js";
 import { Following } from "./following.js";
 import { newStreamId } from "./ids.js";
+import { labDoor } from "./lab/door.js";
 import { ModelPicker } from "./model_picker.js";
 import { Telemetry } from "./telemetry.js";
 import { Transcript } from "./transcript.js";
@@ -104,6 +105,7 @@ for (const example of empty.querySelectorAll("button")) {
   example.addEventListener("click", () => composer.send(example.dataset["message"] ?? example.innerText));
 }
 new Telemetry(api.telemetryUrl, following).start();
+labDoor(part("lab-button", HTMLElement), part("lab", HTMLElement), { following, snapshot: (id) => api.snapshot(id) });
 void loadModels();
 loadRecent()
   .catch(() => announce("Earlier answers can't be loaded. They are safe on the server: reload to see them."))
