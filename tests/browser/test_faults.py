@@ -36,12 +36,14 @@ class World:
 @pytest.fixture(scope="module")
 def world(sqlite: databases.SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Upstream() as upstream:
-        provider = {
-            "OPENAI_API_KEY": "sk-tests",
-            "OPENAI_BASE_URL": upstream.url,
-            "STREAM_DEFAULT_MODEL": "gpt-4o-mini",
-        }
-        server = Server(sqlite.new(), tmp_path_factory.mktemp("faults"), STREAM_LEASE_SECONDS="3", **provider)
+        server = Server(
+            sqlite.new(),
+            tmp_path_factory.mktemp("faults"),
+            OPENAI_API_KEY="sk-tests",
+            OPENAI_BASE_URL=upstream.url,
+            STREAM_DEFAULT_MODEL="gpt-4o-mini",
+            STREAM_LEASE_SECONDS="3",
+        )
         try:
             yield World(server.start(), upstream)
         finally:
