@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from streaming import telemetry
 from streaming.errors import InvalidRequest, TooManyReports
+from tests import databases
+from tests.contract.conftest import running
 from tests.contract.test_sites import FOREIGN, OWN, said
 from tests.contract.wire import CANARY, Client, client
 from tests.servers import Server
@@ -26,15 +29,27 @@ REPORT = {
 }
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, sqlite: databases.SQLite) -> Iterator[Server]:
+    """A server of one's own, as it is shipped: others use up what one address may report in a minute."""
+    with running(tmp_path_factory, sqlite.new(), STREAM_OPEN_ACCESS="0") as server:
+        yield server
+
+
+@pytest.fixture
+def anyone(server: Server) -> Client:
+    """Somebody without an identity."""
+    return client(server)
+
+
 def send(someone: Client, body: Any, **headers: str) -> Any:
     encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
     return someone.send("POST", PATH, headers={"Content-Type": "text/plain;charset=UTF-8", **headers}, body=encoded)
 
 
-def test_a_report_is_taken_as_a_browser_s_beacon_and_as_json_without_an_identity(guarded: Server) -> None:
-    someone = client(guarded)
+def test_a_report_is_taken_as_a_browser_s_beacon_and_as_json_without_an_identity(anyone: Client) -> None:
     for kind in ("text/plain;charset=UTF-8", "application/json"):
-        answer = send(someone, REPORT, **{"Content-Type": kind})
+        answer = send(anyone, REPORT, **{"Content-Type": kind})
         assert (answer.status, answer.body) == (204, b"")
         assert answer.header("Cache-Control") == "no-store"
 
