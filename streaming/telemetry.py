@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streaming.errors import FieldError, InvalidRequest, TooManyReports
+from streaming.metrics import count_client_report
 
 MOST_COUNTED = 10_000
 LONGEST_MS = 24 * 3600 * 1000
@@ -42,10 +43,6 @@ class Report:
     """From each loss to the next event."""
 
 
-counted: Counter[str] = Counter()
-"""What was reported to this process, summed."""
-
-
 def parse(values: dict[str, Any]) -> Report:
     """A report as it was sent. What is left out is zero. Raises InvalidRequest with every bad field."""
     errors = [
@@ -65,8 +62,16 @@ def parse(values: dict[str, Any]) -> Report:
 
 def record(report: Report) -> None:
     """Count a report."""
-    counted.update({name: getattr(report, name) for name in COUNTS})
-    counted.update(reports=1, recoveries=len(report.time_to_recover_ms))
+    count_client_report(
+        reconnects=report.reconnects,
+        duplicates=report.duplicates_dropped,
+        stalls=report.stalls,
+        gaps=report.gaps,
+        fresh_copies=report.fresh_copies,
+        recoveries=(ms / 1000 for ms in report.time_to_recover_ms),
+        opened=report.connections_opened,
+        failed=report.connections_failed,
+    )
 
 
 class Turnstile:

@@ -112,15 +112,29 @@ def test_more_clients_than_are_remembered_are_refused_and_the_known_ones_are_not
     turnstile.enter("a")
 
 
-def test_reports_are_added_up() -> None:
-    before = telemetry.counted.copy()
+def test_reports_are_added_up_in_the_metrics(server: Server, anyone: Client) -> None:
+    def values() -> dict[str, float]:
+        lines = server.get("/metrics").text.splitlines()
+        told = (line.rsplit(" ", 1) for line in lines if line.startswith("streaming_client_"))
+        return {name: float(value) for name, value in told}
+
+    before = values()
     for _ in range(2):
-        telemetry.record(telemetry.parse(REPORT))
-    added = telemetry.counted - before
-    assert added == {
-        **{"reports": 2, "reconnects": 4, "duplicates_dropped": 10, "stalls": 2, "recoveries": 4},
-        **{"connections_opened": 6, "connections_failed": 2},
+        assert send(anyone, REPORT).status == 204
+    added = {name: value - before[name] for name, value in values().items()}
+    expected = {
+        "reports_total": 2,
+        "reconnects_sum": 4,
+        "duplicates_dropped_total": 10,
+        "stalls_total": 2,
+        "gaps_total": 0,
+        "fresh_copies_total": 0,
+        "recovery_seconds_count": 4,
+        "recovery_seconds_sum": 64.401,
+        'connections_total{outcome="opened"}': 6,
+        'connections_total{outcome="failed"}': 2,
     }
+    assert {name: added[f"streaming_client_{name}"] for name in expected} == pytest.approx(expected)
 
 
 def test_every_bad_field_is_told_at_once() -> None:
