@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -15,14 +16,15 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import ValidationError
 from pydantic import Field
 
-from streaming import conversations
+from streaming import conversations, telemetry
 from streaming import identity as identities
-from streaming.bodies import READ_TYPES, parameters
+from streaming.addresses import hashed_address
+from streaming.bodies import READ_TYPES, beacon, parameters
 from streaming.claims import Owner
 from streaming.engine import Engine
 from streaming.errors import ConversationNotFound, FieldError, InvalidRequest, StreamNotFound
 from streaming.models import Scope, Stream
-from streaming.openapi import NOT_BLANK, complete
+from streaming.openapi import NOT_BLANK, complete, telemetry_operation
 from streaming.params import IDENTIFIER, checked
 from streaming.pricelist import prices_at
 from streaming.pricing import usd_per_million
@@ -83,6 +85,8 @@ RENAME = {
         "title": {"type": ["string", "null"], "pattern": NOT_BLANK, "maxLength": conversations.MAX_TITLE_CHARS}
     },
 }
+
+reports = telemetry.Turnstile(time.monotonic)
 
 Identifier = Annotated[str | None, Field(pattern=f"^{IDENTIFIER.pattern}$")]
 
@@ -286,6 +290,23 @@ async def post_cancel(request: HttpRequest, stream_id: str, user_id: Identifier 
         given = parameters(request).get("user_id")
         user_id = None if given is None else checked("user_id", given)
     return await _cancel(request, stream_id, user_id)
+
+
+@api.post(
+    "/v1/telemetry",
+    response={204: None},
+    summary="What a client saw of its connections",
+    openapi_extra=telemetry_operation(),
+)
+async def report(request: HttpRequest) -> tuple[int, None]:
+    """Counted, and not kept: no user, stream or text. Needs no identity, and is for pages of this site.
+
+    At most 120 reports a minute of one address, of at most 8 KiB each. Takes what `navigator.sendBeacon` sends.
+    """
+    identities.refuse_foreign_sites(request, None)
+    reports.enter(hashed_address(request))
+    telemetry.record(telemetry.parse(beacon(request)))
+    return 204, None
 
 
 @api.exception_handler(ValidationError)

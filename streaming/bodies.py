@@ -14,7 +14,9 @@ from streaming.errors import BodyTooLarge, FieldError, InvalidRequest, Unsupport
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_FIELDS = 1000
+MAX_BEACON_BYTES = 8 * 1024
 JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
+TEXT = "text/plain"
 
 
 READ_TYPES = frozenset({JSON, FORM, MULTIPART})
@@ -23,6 +25,20 @@ READ_TYPES = frozenset({JSON, FORM, MULTIPART})
 def parameters(request: HttpRequest) -> dict[str, Any]:
     """The parameters of a request: its query, and over it those of its body. Raises Refusal."""
     return {**_pairs(request.META.get("QUERY_STRING", ""), "query"), **_body(request)}
+
+
+def beacon(request: HttpRequest) -> dict[str, Any]:
+    """The JSON object that a browser's ``sendBeacon`` has sent, as JSON or as a plain text. Raises Refusal."""
+    try:
+        if len(request.body) > MAX_BEACON_BYTES:
+            raise RequestDataTooBig
+    except RequestDataTooBig:
+        raise BodyTooLarge(f"The body is larger than {MAX_BEACON_BYTES} bytes.") from None
+    except UnreadablePostError:
+        raise InvalidRequest(FieldError("body", "was not received whole")) from None
+    if request.content_type not in {JSON, TEXT}:
+        raise UnsupportedBody("Send application/json, or text/plain that is JSON.")
+    return _json(request.body)
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:

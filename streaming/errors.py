@@ -20,6 +20,7 @@
     │   ├── Limited             429
     │   │   ├── RateLimited     too many messages in an hour
     │   │   ├── TooManyStreams  too many live streams, or reader connections
+    │   │   ├── TooManyReports  telemetry, too often
     │   │   └── BudgetExceeded  the answer may cost more than is left of a day's budget
     │   └── Unavailable         503
     ├── ProviderError           a provider failed; ends the stream with ``error``
@@ -219,6 +220,13 @@ class TooManyStreams(Limited):
 
     title = "Too many streams"
     error_type = "too_many_streams"
+
+
+class TooManyReports(Limited):
+    """429: a client reports what it saw too often."""
+
+    title = "Too many reports"
+    error_type = "rate_limited"
 
 
 class BudgetExceeded(Limited):

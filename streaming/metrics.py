@@ -131,6 +131,8 @@ CLIENT_RECONNECTS = _histogram(
 )
 CLIENT_DUPLICATES = _counter("client_duplicates_dropped", "Events that clients had already")
 CLIENT_STALLS = _counter("client_stalls", "Times that clients waited too long for an event")
+CLIENT_GAPS = _counter("client_gaps", "Events that clients missed until they asked for them again")
+CLIENT_FRESH_COPIES = _counter("client_fresh_copies", "Copies that clients threw away for the server's")
 CLIENT_RECOVERY = _histogram(
     "client_recovery_seconds",
     "From losing a connection to the next event, as clients saw it",
@@ -143,6 +145,8 @@ def count_client_report(
     reconnects: int = 0,
     duplicates: int = 0,
     stalls: int = 0,
+    gaps: int = 0,
+    fresh_copies: int = 0,
     recoveries: Iterable[float] = (),
     opened: int = 0,
     failed: int = 0,
@@ -152,6 +156,8 @@ def count_client_report(
     CLIENT_RECONNECTS.observe(reconnects)
     CLIENT_DUPLICATES.inc(duplicates)
     CLIENT_STALLS.inc(stalls)
+    CLIENT_GAPS.inc(gaps)
+    CLIENT_FRESH_COPIES.inc(fresh_copies)
     CLIENT_CONNECTIONS.labels("opened").inc(opened)
     CLIENT_CONNECTIONS.labels("failed").inc(failed)
     for seconds in recoveries:

@@ -8,6 +8,7 @@ from typing import Any
 from streaming.conf import settings
 from streaming.identity import COOKIE
 from streaming.params import MAX_MODEL_CHARS, MAX_TEMPERATURE, MOST_OUTPUT_TOKENS
+from streaming.telemetry import COUNTS, LONGEST_MS, MOST_COUNTED, MOST_TIMES, TIMES
 
 NOT_BLANK = r"\S"
 IDENTIFIER = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"}
@@ -80,6 +81,20 @@ def _problems(statuses: Iterable[str]) -> dict[str, Any]:
 def _stream_operations() -> dict[str, Any]:
     """The path item of the stream endpoint: GET with a query, POST with a body."""
     return {"get": _operation("get"), "post": {**_operation("post"), "requestBody": _body()}}
+
+
+def telemetry_operation() -> dict[str, Any]:
+    """The body of a client's report, and the refusal of one too many."""
+    count = {"type": "integer", "minimum": 0, "maximum": MOST_COUNTED, "default": 0}
+    ms = {"type": "number", "minimum": 0, "maximum": LONGEST_MS}
+    times = {
+        "description": "From each loss to the next event; a single number may stand alone.",
+        "oneOf": [{"type": "array", "items": ms, "maxItems": MOST_TIMES}, ms],
+    }
+    counts = {name: {**count, "description": text} for name, text in COUNTS.items()}
+    schema = {"type": "object", "properties": {**counts, TIMES: times}}
+    body = {"required": True, "content": {kind: {"schema": schema} for kind in ("application/json", "text/plain")}}
+    return {"requestBody": body, "responses": _problems(["429"])}
 
 
 def _fields() -> dict[str, Any]:

@@ -213,6 +213,10 @@ class Upstream:
         """Let every answer that stalls, now or later, go on."""
         self._loop.call_soon_threadsafe(self._release.set)
 
+    def hold(self) -> None:
+        """Let answers stall again, after a ``release``."""
+        self._loop.call_soon_threadsafe(self._release.clear)
+
     def wait_for(self, condition: Callable[[list[Call]], bool], timeout: float = 5) -> list[Call]:
         """The calls, as soon as ``condition`` of them is true. Raises TimeoutError. Blocks: not for a loop's thread."""
         with self._changed:

@@ -1,6 +1,4 @@
 import { ApiError, isLive } from "./api.js";
-import { Backoff } from "./backoff.js";
-import { ResilientSSEConnection } from "./connection.js";
 import { count, duration } from "./format.js";
 import { ending, failure, gone, refusal } from "./sentences.js";
 
@@ -9,16 +7,16 @@ import { ending, failure, gone, refusal } from "./sentences.js";
  * @typedef {import("./connection.js").Terminal} Terminal
  */
 
-const START_ATTEMPTS = 5;
-
 /** One answer: started or found, followed to its end, told to its view. */
 export class Answer {
   #api;
   #view;
   #announce;
+  #following;
   #model = "";
-  /** @type {ResilientSSEConnection | null} */
-  #connection = null;
+  #text = "";
+  /** @type {import("./following.js").Line | null} */
+  #line = null;
   #tokensIn = /** @type {number | null} */ (null);
   #tokensOut = /** @type {number | null} */ (null);
   #cost = /** @type {number | null} */ (null);
@@ -32,12 +30,14 @@ export class Answer {
    * @param {object} parts
    * @param {import("./api.js").Api} parts.api
    * @param {import("./answer_view.js").AnswerView} parts.view
+   * @param {import("./following.js").Following} parts.following
    * @param {(sentence: string, where?: { noted: boolean }) => void} parts.announce
    */
-  constructor(streamId, { api, view, announce }) {
+  constructor(streamId, { api, view, following, announce }) {
     this.streamId = streamId;
     this.#api = api;
     this.#view = view;
+    this.#following = following;
     this.#announce = announce;
   }
 
@@ -47,20 +47,12 @@ export class Answer {
    * @param {string} message
    * @param {string} model empty: the server's default
    */
-  async start(message, model) {
+  start(message, model) {
     this.#model = model;
     this.#view.setNote("");
     this.#view.setState("sending");
     this.#announce("Sending…");
-    try {
-      const snapshot = await this.#post({ stream_id: this.streamId, message, ...(model && { model }) });
-      this.show(snapshot);
-      if (!isLive(snapshot)) this.#announceEnd(snapshot);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      this.outcome = error.unknown ? "unknown" : "refused";
-      this.#fail(refusal(error));
-    }
+    this.#follow({ start: { message, ...(model && { model }) }, post: (request) => this.#api.start(request) });
   }
 
   /**
@@ -69,13 +61,15 @@ export class Answer {
    * @param {Snapshot} snapshot
    */
   show(snapshot) {
-    this.outcome = "started";
-    this.#view.replace(snapshot.text);
-    this.#take(snapshot);
+    this.#copy(snapshot.text);
+    this.#started(snapshot);
     if (!isLive(snapshot)) return this.#close(snapshot);
-    this.#view.setState(snapshot.text === "" ? "waiting" : "writing");
-    this.#announce(snapshot.text === "" ? "Waiting for the first word…" : "Writing…");
-    this.#follow(snapshot.last_event_id);
+    this.#follow({ params: { last_event_id: snapshot.last_event_id } });
+  }
+
+  /** Follows it no longer. It goes on, and can be shown again. */
+  leave() {
+    if (this.#line) this.#following.end(this.#line);
   }
 
   /** The answer is on the server and can't be had now. */
@@ -90,59 +84,76 @@ export class Answer {
     try {
       await this.#api.cancel(this.streamId);
     } catch (error) {
+      if (this.outcome !== "started") return this.#giveUp();
       this.#view.allowStop();
       this.#announce(error instanceof ApiError ? `Not stopped. ${error.message}` : "Not stopped.");
     }
   }
 
-  /** @param {import("./api.js").StartRequest} request */
-  async #post(request) {
-    const backoff = new Backoff();
-    for (;;) {
-      try {
-        return await this.#api.start(request);
-      } catch (error) {
-        const unknown = error instanceof ApiError && error.unknown;
-        if (!unknown || backoff.attempts + 1 >= START_ATTEMPTS) throw error;
-        const delay = backoff.next();
-        this.#announce(`No answer from the server. Sending again (${backoff.attempts})…`);
-        await new Promise((resolve) => setTimeout(resolve, delay));
-      }
-    }
+  /** The question is sent no more, and nobody heard whether it arrived. */
+  #giveUp() {
+    this.leave();
+    this.#view.allowStop();
+    this.#fail("Not sent, as far as we know. Try again to send it: what has arrived is not asked or paid twice.");
   }
 
-  /** @param {number} lastEventId */
-  #follow(lastEventId) {
-    this.#connection = new ResilientSSEConnection(this.#api.streamUrl, {
-      params: { stream_id: this.streamId, last_event_id: lastEventId < 0 ? null : lastEventId },
-      handlers: {
-        onOpen: () => this.#opened(),
-        onChunk: (chunk) => this.#grow(chunk),
-        onHeartbeat: () => this.#view.setState(this.#view.chars > 0 ? "writing" : "waiting"),
-        onDone: (done) => this.#done(done),
-        onError: (error) => this.#failed(error),
-        onReconnecting: ({ attempt }) => this.#reconnecting(attempt),
-        onFresh: (snapshot) => this.#fresh(snapshot),
-        onEnd: (snapshot) => {
-          this.#close(snapshot);
-          this.#announceEnd(snapshot);
-        },
-        onRefused: (error) => this.#fail(gone(error)),
+  /** @param {import("./types.js").Options} how */
+  #follow({ params = {}, ...how }) {
+    const handlers = {
+      onStarted: (/** @type {Snapshot} */ snapshot) => this.#started(snapshot),
+      onOpen: () => this.#opened(),
+      onChunk: (/** @type {import("./types.js").Chunk} */ chunk) => this.#grow(chunk),
+      onHeartbeat: () => this.#goesOn(),
+      onDone: (/** @type {Terminal} */ done) => this.#done(done),
+      onError: (/** @type {Terminal} */ error) => this.#failed(error),
+      onLost: () => this.#lost(),
+      onReconnecting: (/** @type {import("./types.js").Wait} */ wait) => this.#reconnecting(wait),
+      onFresh: (/** @type {Snapshot} */ snapshot) => this.#fresh(snapshot),
+      onEnd: (/** @type {Snapshot} */ snapshot) => {
+        this.#close(snapshot);
+        this.#announceEnd(snapshot);
       },
-    });
-    this.#connection.connect();
+      onRefused: (/** @type {ApiError} */ error) => this.#refused(error),
+    };
+    const options = { ...how, params: { ...params, stream_id: this.streamId }, handlers };
+    this.#line = this.#following.begin(options, () => this.#text);
+  }
+
+  /** @param {Snapshot} snapshot */
+  #started(snapshot) {
+    this.outcome = "started";
+    this.#take(snapshot);
+    if (!isLive(snapshot)) return;
+    this.#view.setState(snapshot.text === "" ? "waiting" : "writing");
+    this.#announce(snapshot.text === "" ? "Waiting for the first word…" : "Writing…");
   }
 
   #opened() {
-    if ((this.#connection?.reconnects ?? 0) === 0) return;
-    this.#view.setState(this.#view.chars > 0 ? "writing" : "waiting");
+    if (!this.#line?.connection.reconnects) return;
+    this.#goesOn();
     this.#announce("Connected again. Writing…");
     this.#showFacts();
   }
 
+  #goesOn() {
+    this.#view.setState(this.#text === "" ? "waiting" : "writing");
+  }
+
+  /**
+   * Goes on from the server's copy. What it only makes longer is not written anew.
+   *
+   * @param {string} text
+   */
+  #copy(text) {
+    if (text.startsWith(this.#text)) this.#view.append(text.slice(this.#text.length));
+    else this.#view.replace(text);
+    this.#text = text;
+  }
+
   /** @param {import("./connection.js").Chunk} chunk */
   #grow(chunk) {
-    if (this.#view.chars === 0) this.#announce("Writing…");
+    if (this.#text === "") this.#announce("Writing…");
+    this.#text += chunk.content;
     this.#view.append(chunk.content);
     this.#view.setState("writing");
     this.#tokensOut = (this.#tokensOut ?? 0) + chunk.tokens;
@@ -150,10 +161,16 @@ export class Answer {
     this.#showFacts();
   }
 
-  /** @param {number} attempt */
-  #reconnecting(attempt) {
+  #lost() {
     this.#view.flush();
     this.#view.setState("reconnecting");
+    this.#announce("Connection lost. Reconnecting… The answer goes on meanwhile.");
+  }
+
+  /** @param {import("./types.js").Wait} wait */
+  #reconnecting({ attempt, started }) {
+    this.#view.setState("reconnecting");
+    if (!started) return this.#announce(`No answer from the server. Sending again (${attempt})…`);
     this.#announce(
       navigator.onLine
         ? `Connection lost. Reconnecting (${attempt})… The answer goes on meanwhile.`
@@ -163,10 +180,18 @@ export class Answer {
 
   /** @param {Snapshot} snapshot */
   #fresh(snapshot) {
-    const lost = snapshot.text.length < this.#view.chars;
-    this.#view.replace(snapshot.text);
+    const changed = !snapshot.text.startsWith(this.#text);
+    this.#copy(snapshot.text);
     this.#take(snapshot);
-    if (lost) this.#view.setNote("The server lost part of this answer. This is what it still has.");
+    if (isLive(snapshot)) this.#goesOn();
+    if (changed) this.#view.setNote("The server lost part of this answer. This is what it still has.");
+  }
+
+  /** @param {ApiError} error */
+  #refused(error) {
+    if (this.outcome === "started") return this.#fail(gone(error));
+    this.outcome = error.unknown ? "unknown" : "refused";
+    this.#fail(refusal(error));
   }
 
   /** @param {Terminal} done */
@@ -256,7 +281,7 @@ export class Answer {
       estimated: true,
       firstTokenMs: null,
       latencyMs: null,
-      reconnects: this.#connection?.reconnects ?? null,
+      reconnects: this.#line?.connection.reconnects ?? null,
       live: true,
       ...facts,
     });

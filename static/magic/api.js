@@ -17,6 +17,7 @@
  * @property {number | null} first_token_ms
  * @property {string | null} error_type
  * @property {string | null} error
+ * @property {string | null} [pruned_at] when its text was removed
  *
  * @typedef {object} Model
  * @property {string} id
@@ -87,6 +88,10 @@ export class Api {
 
   get streamUrl() {
     return `${this.#base}/stream`;
+  }
+
+  get telemetryUrl() {
+    return `${this.#base}/telemetry`;
   }
 
   /** @returns {Promise<Model[]>} */
@@ -200,8 +205,14 @@ export async function readAnswer(response) {
   throw new ApiError(response.ok ? 0 : response.status, answer ?? {}, retryAfter(response));
 }
 
-/** @param {Response} response */
+/**
+ * `Retry-After` in milliseconds, as it may be written: seconds, or a date.
+ *
+ * @param {Response} response
+ */
 function retryAfter(response) {
-  const seconds = Number(response.headers.get("Retry-After") ?? NaN);
-  return Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : null;
+  const text = response.headers.get("Retry-After") ?? "";
+  if (/^\d+$/.test(text)) return Number(text) * 1000;
+  const ms = Date.parse(text) - Date.now();
+  return Number.isNaN(ms) ? null : Math.max(0, ms);
 }

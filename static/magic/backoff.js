@@ -9,7 +9,7 @@ export class Backoff {
    * @param {{ steps?: readonly number[], jitter?: number, random?: () => number }} [options]
    *   `steps` in milliseconds; `jitter` is the largest deviation, as a share of the step
    */
-  constructor({ steps = [1000, 2000, 4000, 5000], jitter = 0.1, random = Math.random } = {}) {
+  constructor({ steps = [1000, 2000, 4000, 5000], jitter = 0.1, random = () => Math.random() } = {}) {
     if (steps.length === 0) throw new RangeError("a backoff needs at least one step");
     this.#steps = steps;
     this.#jitter = jitter;

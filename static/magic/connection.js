@@ -1,41 +1,29 @@
-import { ApiError, isLive, readAnswer } from "./api.js";
+import { Addresses } from "./addresses.js";
+import { ApiError, isLive } from "./api.js";
+import { Inquiry } from "./ask.js";
 import { Backoff } from "./backoff.js";
-import { systemClock } from "./clock.js";
 import { newStreamId } from "./ids.js";
+import { Seat } from "./places.js";
 import { MessageSequencer } from "./sequencer.js";
+import { Source } from "./source.js";
 import { StallDetector } from "./stall.js";
+import { surroundings } from "./surroundings.js";
+import { Tally } from "./tally.js";
+import { mayStartLater, Verdict } from "./verdict.js";
+import { Wakeups } from "./wakeups.js";
 
 /**
- * @typedef {import("./api.js").Snapshot} Snapshot
- * @typedef {{ content: string, tokens: number, cost_usd: number | null }} Chunk
- * @typedef {Record<string, any>} Terminal the data of `done` or `error`
- * @typedef {{ type: string, data: any, id: number }} Message
- *
- * @typedef {object} Handlers every one optional; called in the order of the log
- * @property {() => void} [onOpen] a connection stands
- * @property {(chunk: Chunk, id: number) => void} [onChunk]
- * @property {(id: number) => void} [onHeartbeat]
- * @property {(data: Terminal, id: number) => void} [onDone] the answer is complete
- * @property {(data: Terminal, id: number) => void} [onError] the server ended the stream with its `error` event
- * @property {(state: { attempt: number, delayMs: number }) => void} [onReconnecting] the connection is lost
- * @property {() => void} [onStall] nothing came for too long; the connection is given up
- * @property {(snapshot: Snapshot) => void} [onFresh] what was delivered is void: this is the copy to go on from
- * @property {(snapshot: Snapshot) => void} [onEnd] the stream is closed, and the snapshot just given says how
- * @property {(error: ApiError) => void} [onRefused] the server refuses, and asking again would not change that
- *
- * @typedef {object} Surroundings what the connection takes from its page; tests pass their own
- * @property {new (url: string) => EventSource} EventSource
- * @property {typeof globalThis.fetch} fetch
- * @property {import("./clock.js").Clock} clock
- * @property {() => number} random
- * @property {EventTarget | null} window
- * @property {(EventTarget & { visibilityState: string }) | null} document
+ * @typedef {import("./types.js").Snapshot} Snapshot
+ * @typedef {import("./source.js").Message} Message
+ * @typedef {import("./types.js").Chunk} Chunk
+ * @typedef {import("./types.js").Terminal} Terminal
+ * @typedef {"idle" | "starting" | "polling" | "connecting" | "open" | "asking" | "waiting" | "suspended" | "closed"} State
  */
 
-const EVENT_TYPES = ["message_chunk", "heartbeat", "done"];
-const SNAPSHOT_TIMEOUT_MS = 10_000;
-const LONGEST_WAIT_MS = 60_000;
-/** A heartbeat is due every 10 s: an open connection that was silent for longer than this is not trusted on return. */
+const LONGEST_WAIT_MS = 3_600_000;
+const FIRST_POLL_MS = 250;
+const POLL_MS = 1000;
+/** A heartbeat is due every 10 s: a connection that was silent for longer than this is not trusted on return. */
 const TRUSTED_SILENCE_MS = 12_000;
 
 /**
@@ -46,56 +34,69 @@ const TRUSTED_SILENCE_MS = 12_000;
  */
 export class ResilientSSEConnection {
   #url;
-  #params;
+  #addresses;
+  #question;
   #handlers;
+  #options;
   #env;
   #backoff;
-  #stallMs;
-  #snapshotUrl;
+  #seat;
+  #wakeups;
+  #inquiry;
+  #verdict = new Verdict();
   /** @type {MessageSequencer<Message>} */
   #sequencer;
-  /** @type {EventSource | null} */
+  /** @type {Source | null} */
   #source = null;
   /** @type {StallDetector | null} */
   #stall = null;
-  /** @type {AbortController | null} */
-  #asking = null;
   /** @type {unknown} */
   #timer = null;
-  #state = /** @type {"idle" | "connecting" | "open" | "asking" | "waiting" | "suspended" | "closed"} */ ("idle");
-  /** What we had when a snapshot said that the stream is closed and has more; null while it is live.
-   * @type {number | null} */
-  #closedAt = null;
-  /** How often the connection was lost and taken up again. */
-  reconnects = 0;
+  /** Until when the server wants to be left alone. */
+  #notBefore = 0;
+  #wasOpened = false;
+  #state = /** @type {State} */ ("idle");
+  /** What this connection has been through. */
+  tally = new Tally();
 
   /**
    * @param {string} url of `/api/v1/stream`
-   * @param {object} [options]
-   * @param {Record<string, string | number | null | undefined>} [options.params] query parameters;
-   *   `last_event_id` is the last event the caller has
-   * @param {{ steps?: readonly number[], jitter?: number }} [options.retry]
-   * @param {Handlers} [options.handlers]
-   * @param {number} [options.stallMs]
-   * @param {(streamId: string) => string} [options.snapshotUrl]
-   * @param {Partial<Surroundings>} [options.env]
+   * @param {import("./types.js").Options} [options]
    */
-  constructor(url, { params = {}, retry = {}, handlers = {}, stallMs = 30_000, snapshotUrl, env = {} } = {}) {
+  constructor(url, options = {}) {
+    const { params = {}, start = null, retry = {}, handlers = {}, places = null, env = {} } = options;
     const { stream_id, last_event_id, ...rest } = params;
     this.#url = url;
     this.streamId = stream_id === undefined || stream_id === null ? newStreamId() : String(stream_id);
-    this.#params = rest;
+    this.#addresses = new Addresses(url, this.streamId, rest);
+    this.#question = start;
     this.#handlers = handlers;
-    this.#env = { ...surroundings(), ...env };
+    this.#options = options;
+    this.#env = surroundings(env);
     this.#backoff = new Backoff({ ...retry, random: this.#env.random });
-    this.#stallMs = stallMs;
-    this.#snapshotUrl = snapshotUrl ?? ((id) => `${url}s/${encodeURIComponent(id)}${this.#userQuery()}`);
+    this.#inquiry = new Inquiry(this.#env);
     this.#sequencer = this.#newSequencer(Number(last_event_id ?? -1) + 1);
+    this.#seat = new Seat(places, () => this.#seated());
+    this.#wakeups = new Wakeups(this.#env.window, this.#env.document, {
+      onNetwork: () => this.#wake(),
+      onVisible: () => this.#trusts() || this.#wake(),
+      onHide: () => this.#suspend(),
+      onReturn: (fromCache) => void ((this.#state === "suspended" || (fromCache && !this.#trusts())) && this.#wake()),
+    });
   }
 
   /** The last event that was delivered; -1 before the first. */
   get lastEventId() {
     return this.#sequencer.nextId - 1;
+  }
+
+  /** How many events are known to be missing: later ones are here and wait for them. */
+  get missing() {
+    return this.#sequencer.missing;
+  }
+
+  get reconnects() {
+    return this.tally.reconnects;
   }
 
   get state() {
@@ -105,82 +106,113 @@ export class ResilientSSEConnection {
   /** Begins to follow the stream; a second call does nothing. */
   connect() {
     if (this.#state !== "idle") return;
-    this.#watchPage("addEventListener");
-    this.#open();
+    this.#wakeups.start();
+    this.#go();
   }
 
   /** Takes the stream up again now, whatever was being waited for. */
   reconnect() {
     if (this.#state === "idle" || this.#state === "closed") return;
     this.#drop();
-    this.reconnects += 1;
-    this.#open();
+    this.#go();
   }
 
   /** Ends for good: nothing is called, sent or waited for afterwards. */
   close() {
     this.#state = "closed";
     this.#drop();
+    this.#seat.leave();
     this.#sequencer.close();
-    this.#watchPage("removeEventListener");
+    this.#wakeups.stop();
+  }
+
+  #go() {
+    this.#notBefore = 0;
+    if (this.#question !== null) return void this.#start(this.#question);
+    this.#seat.seek();
+    if (this.#seat.held) this.#open();
+    else this.#pollAfter(FIRST_POLL_MS);
+  }
+
+  /** @param {Record<string, unknown>} question */
+  async #start(question) {
+    this.#state = "starting";
+    const request = { stream_id: this.streamId, ...question };
+    const { post } = this.#options;
+    const answer = await (post ? this.#inquiry.other(() => post(request)) : this.#inquiry.start(this.#url, request));
+    if (answer === null) return;
+    if (answer instanceof ApiError) {
+      if (mayStartLater(answer)) this.#wait(answer.retryAfterMs ?? 0);
+      else this.#refuse(answer);
+      return;
+    }
+    this.#question = null;
+    this.#backoff.reset();
+    this.#handlers.onStarted?.(answer);
+    if (!isLive(answer)) return this.#endWith(answer);
+    if (answer.last_event_id >= 0) this.#goOnFrom(answer);
+    if (this.#state === "starting") this.#go();
+  }
+
+  #seated() {
+    if (this.#state !== "polling") return;
+    this.#drop();
+    this.#open();
+  }
+
+  /** @param {number} delayMs */
+  #pollAfter(delayMs) {
+    this.#state = "polling";
+    this.#timer = this.#env.clock.setTimeout(() => void this.#poll(), delayMs);
+  }
+
+  async #poll() {
+    const answer = await this.#inquiry.snapshot(this.#addresses.snapshot());
+    if (answer === null) return;
+    if (answer instanceof ApiError) return this.#decideRefused(answer);
+    if (!isLive(answer)) return this.#endWith(answer);
+    this.#backoff.reset();
+    if (answer.last_event_id !== this.lastEventId) this.#goOnFrom(answer);
+    if (this.#state === "polling") this.#pollAfter(POLL_MS);
   }
 
   #open() {
     this.#state = "connecting";
-    const source = new this.#env.EventSource(this.#streamUrl());
+    if (this.#wasOpened) this.tally.reconnects += 1;
+    this.#wasOpened = true;
+    const { EventSource, clock } = this.#env;
+    /** @type {(act: (...given: any[]) => void) => (...given: any[]) => void} */
+    const ifCurrent = (act) => (...given) => source === this.#source && act(...given);
+    const source = new Source(new EventSource(this.#addresses.events(this.lastEventId)), {
+      onOpen: ifCurrent(() => this.#opened()),
+      onMessage: ifCurrent((message) => this.#received(message)),
+      onLost: ifCurrent(() => this.#lost()),
+      onUnreadable: ifCurrent(() => this.#lost({ holeBehind: this.lastEventId })),
+    });
     this.#source = source;
-    this.#stall = new StallDetector(this.#stallMs, { onStall: () => this.#stalled(), clock: this.#env.clock });
-    source.onopen = () => source === this.#source && this.#opened();
-    for (const type of EVENT_TYPES) {
-      source.addEventListener(type, (event) => source === this.#source && this.#received(type, event));
-    }
-    source.onerror = (event) => {
-      if (source !== this.#source) return;
-      // The server's own `error` event and a lost connection arrive at the same place; only the first carries data.
-      if (typeof (/** @type {MessageEvent} */ (event).data) === "string") this.#received("error", event);
-      else this.#lost();
-    };
-  }
-
-  #streamUrl() {
-    const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(this.#params)) {
-      // Who has part of the answer has no need to ask again, and no prompt need stand in one more log.
-      const answered = this.lastEventId >= 0 && name !== "user_id";
-      if (value !== undefined && value !== null && !answered) query.set(name, String(value));
-    }
-    query.set("stream_id", this.streamId);
-    if (this.lastEventId >= 0) query.set("last_event_id", String(this.lastEventId));
-    return `${this.#url}?${query}`;
-  }
-
-  #userQuery() {
-    const user = this.#params["user_id"];
-    return user === undefined || user === null ? "" : `?user_id=${encodeURIComponent(String(user))}`;
+    this.#stall = new StallDetector(this.#options.stallMs, { onStall: () => this.#stalled(), clock });
   }
 
   #opened() {
     this.#state = "open";
+    this.tally.opened += 1;
     this.#stall?.recordActivity();
+    this.#sequencer.watchAgain();
     this.#handlers.onOpen?.();
   }
 
-  /**
-   * @param {string} type
-   * @param {Event} event
-   */
-  #received(type, event) {
-    const { data, lastEventId } = /** @type {MessageEvent<string>} */ (event);
-    const parsed = parse(data);
-    if (!/^\d+$/.test(lastEventId) || parsed === undefined) return this.#lost();
+  /** @param {Message} message */
+  #received(message) {
     this.#state = "open";
     this.#stall?.recordActivity();
-    const id = Number(lastEventId);
-    const next = this.#sequencer.process(id, { type, data: parsed, id });
+    const duplicates = this.#sequencer.duplicates;
+    const next = this.#sequencer.process(message.id, message);
+    this.tally.duplicates += this.#sequencer.duplicates - duplicates;
     if (next === null) return;
     this.#backoff.reset();
+    this.tally.recovers(this.#env.clock.now());
     this.#deliver(next);
-    for (const message of this.#sequencer.flushBuffer()) this.#deliver(message);
+    for (const waiting of this.#sequencer.flushBuffer()) this.#deliver(waiting);
   }
 
   /** @param {Message} message */
@@ -195,83 +227,77 @@ export class ResilientSSEConnection {
   }
 
   #stalled() {
+    this.tally.stalls += 1;
     this.#handlers.onStall?.();
-    this.#lost();
+    void this.#lost();
   }
 
-  async #lost() {
-    if (this.#state === "closed") return;
+  /** @param {{ holeBehind?: number | null }} [how] */
+  async #lost({ holeBehind = null } = {}) {
+    if (this.#state === "closed" || this.#state === "suspended") return;
+    if (this.#state === "connecting") this.tally.failed += 1;
     this.#drop();
     this.#state = "asking";
-    const asking = new AbortController();
-    this.#asking = asking;
-    /** @type {Snapshot | ApiError} */
-    let answer;
-    try {
-      answer = await this.#ask(asking);
-    } catch (error) {
-      answer = error instanceof ApiError ? error : new ApiError(0);
-    }
-    if (this.#asking !== asking) return;
-    this.#asking = null;
+    if (holeBehind !== null) this.tally.gaps += 1;
+    this.tally.loses(this.#env.clock.now());
+    this.#verdict.lost(holeBehind);
+    this.#handlers.onLost?.();
+    if (this.state !== "asking") return;
+    const answer = await this.#inquiry.snapshot(this.#addresses.snapshot());
+    if (answer === null) return;
     if (answer instanceof ApiError) this.#decideRefused(answer);
     else this.#decide(answer);
   }
 
-  /**
-   * @param {AbortController} asking
-   * @returns {Promise<Snapshot>}
-   */
-  async #ask(asking) {
-    const { clock, fetch } = this.#env;
-    const timer = clock.setTimeout(() => asking.abort(), SNAPSHOT_TIMEOUT_MS);
-    try {
-      const headers = { Accept: "application/json" };
-      const url = this.#snapshotUrl(this.streamId);
-      return await readAnswer(await fetch(url, { headers, cache: "no-store", signal: asking.signal }));
-    } finally {
-      clock.clearTimeout(timer);
-    }
-  }
-
   /** @param {Snapshot} snapshot */
   #decide(snapshot) {
-    const closed = !isLive(snapshot);
-    const ahead = snapshot.last_event_id < this.lastEventId;
-    const nothingLeft = snapshot.last_event_id === this.lastEventId;
-    // A closed log that was asked for its last events and gave none has been pruned.
-    const gaveNothing = this.#closedAt === this.lastEventId;
-    if (closed && (ahead || nothingLeft || gaveNothing)) {
-      this.close();
-      this.#handlers.onFresh?.(snapshot);
-      this.#handlers.onEnd?.(snapshot);
-      return;
-    }
-    this.#closedAt = closed ? this.lastEventId : null;
-    if (ahead) {
-      this.#sequencer.close();
-      this.#sequencer = this.#newSequencer(snapshot.last_event_id + 1);
-      this.#handlers.onFresh?.(snapshot);
-    }
+    const what = this.#verdict.on(snapshot, this.lastEventId);
+    if (what !== "resume") this.tally.freshCopies += 1;
+    if (what === "end") return this.#endWith(snapshot);
+    if (what === "fresh") this.#goOnFrom(snapshot);
     this.#wait(0);
   }
 
   /** @param {ApiError} error */
   #decideRefused(error) {
     // A start that never arrived is unknown to the server; the next attempt carries the question again.
-    const neverStarted = error.status === 404 && this.lastEventId < 0 && Boolean(this.#params["message"]);
-    if (error.passes || neverStarted) return this.#wait(error.retryAfterMs ?? 0);
+    const neverStarted = error.status === 404 && this.lastEventId < 0 && this.#addresses.asks;
+    if (error.passes || neverStarted) this.#wait(error.retryAfterMs ?? 0);
+    else this.#refuse(error);
+  }
+
+  /** @param {Snapshot} snapshot */
+  #goOnFrom(snapshot) {
+    this.#sequencer.close();
+    this.#sequencer = this.#newSequencer(snapshot.last_event_id + 1);
+    this.tally.recovers(this.#env.clock.now());
+    this.#handlers.onFresh?.(snapshot);
+  }
+
+  /** @param {Snapshot} snapshot of a closed stream */
+  #endWith(snapshot) {
+    if (this.#state === "closed") return;
+    this.#goOnFrom(snapshot);
+    this.close();
+    this.#handlers.onEnd?.(snapshot);
+  }
+
+  /** @param {ApiError} error */
+  #refuse(error) {
     this.close();
     this.#handlers.onRefused?.(error);
   }
 
-  /** @param {number} atLeastMs */
+  /** @param {number} atLeastMs what the server asked for */
   #wait(atLeastMs) {
     if (this.#state === "closed") return;
     this.#state = "waiting";
-    const delayMs = Math.min(Math.max(this.#backoff.next(), atLeastMs), LONGEST_WAIT_MS);
-    this.#timer = this.#env.clock.setTimeout(() => this.reconnect(), delayMs);
-    this.#handlers.onReconnecting?.({ attempt: this.#backoff.attempts, delayMs });
+    const { clock } = this.#env;
+    const demandedMs = Math.min(atLeastMs, LONGEST_WAIT_MS);
+    const delayMs = Math.max(this.#backoff.next(), demandedMs);
+    this.#notBefore = clock.now() + demandedMs;
+    this.#timer = clock.setTimeout(() => this.reconnect(), delayMs);
+    this.#handlers.onReconnecting?.({ attempt: this.#backoff.attempts, delayMs, started: this.#question === null });
   }
 
   /** Lets go of the connection and of whatever is under way; what was delivered stays known. */
@@ -280,65 +306,34 @@ export class ResilientSSEConnection {
     this.#source = null;
     this.#stall?.close();
     this.#stall = null;
-    const asking = this.#asking;
-    this.#asking = null;
-    asking?.abort();
+    this.#inquiry.drop();
     this.#env.clock.clearTimeout(this.#timer);
     this.#timer = null;
   }
 
+  // A page with an open connection, or with a lock, is kept out of the back/forward cache.
+  #suspend() {
+    if (this.#state === "closed" || this.#state === "starting") return;
+    this.#drop();
+    this.#seat.leave();
+    this.#state = "suspended";
+  }
+
+  /** Tries at once, unless the server wants to be left alone for longer. */
+  #wake() {
+    if (this.#state === "waiting" && this.#env.clock.now() < this.#notBefore) return;
+    if (this.#state !== "starting") this.reconnect();
+  }
+
+  /** Whether there is a connection that was heard of lately. */
+  #trusts() {
+    const silentMs = this.#env.clock.now() - (this.#stall?.lastActivity ?? -Infinity);
+    return silentMs <= TRUSTED_SILENCE_MS;
+  }
+
   /** @param {number} first */
   #newSequencer(first) {
-    return new MessageSequencer(first, { onGap: () => this.#lost(), clock: this.#env.clock });
+    const onGap = () => void this.#lost({ holeBehind: this.lastEventId });
+    return new MessageSequencer(first, { onGap, clock: this.#env.clock });
   }
-
-  /** @param {"addEventListener" | "removeEventListener"} verb */
-  #watchPage(verb) {
-    const { window, document } = this.#env;
-    window?.[verb]("online", this.#onOnline);
-    window?.[verb]("pagehide", this.#onPageHide);
-    window?.[verb]("pageshow", this.#onPageShow);
-    document?.[verb]("visibilitychange", this.#onVisibility);
-  }
-
-  // Another network: a connection that still looks open belongs to the old one.
-  #onOnline = () => this.reconnect();
-
-  // A page with an open connection is kept out of the back/forward cache.
-  #onPageHide = () => {
-    if (this.#state === "closed" || this.#state === "idle") return;
-    this.#drop();
-    this.#state = "suspended";
-  };
-
-  #onPageShow = () => {
-    if (this.#state === "suspended") this.reconnect();
-  };
-
-  #onVisibility = () => {
-    if (this.#env.document?.visibilityState !== "visible") return;
-    const silent = this.#env.clock.now() - (this.#stall?.lastActivity ?? 0) > TRUSTED_SILENCE_MS;
-    if (this.#state === "waiting" || this.#state === "asking" || (this.#state === "open" && silent)) this.reconnect();
-  };
-}
-
-/** @param {string} data */
-function parse(data) {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
-  }
-}
-
-/** @returns {Surroundings} */
-function surroundings() {
-  return {
-    EventSource: globalThis.EventSource,
-    fetch: (input, init) => globalThis.fetch(input, init),
-    clock: systemClock,
-    random: Math.random,
-    window: globalThis.window ?? null,
-    document: globalThis.document ?? null,
-  };
 }

@@ -2,8 +2,11 @@ import { Answer } from "./answer.js";
 import { AnswerView } from "./answer_view.js";
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
+import { Following } from "./following.js";
 import { newStreamId } from "./ids.js";
+import { labDoor } from "./lab/door.js";
 import { ModelPicker } from "./model_picker.js";
+import { Telemetry } from "./telemetry.js";
 import { Transcript } from "./transcript.js";
 
 const RECENT = 20;
@@ -25,6 +28,7 @@ const empty = part("empty", HTMLElement);
 const status = part("status", HTMLElement);
 const template = part("answer", HTMLTemplateElement);
 const api = new Api(page.dataset["api"]);
+const following = new Following(api.streamUrl);
 const transcript = new Transcript(part("transcript", HTMLElement), part("latest", HTMLButtonElement));
 const picker = new ModelPicker(part("model", HTMLSelectElement), part("model-note", HTMLElement));
 const composer = new Composer(part("composer", HTMLFormElement), {
@@ -53,7 +57,7 @@ function place(streamId, message, onRetry) {
     onStop: () => void answer.stop(),
     onRetry: () => onRetry(answer, view.element),
   });
-  const answer = new Answer(streamId, { api, view, announce });
+  const answer = new Answer(streamId, { api, view, following, announce });
   empty.hidden = true;
   transcript.add(view.element);
   return answer;
@@ -66,12 +70,12 @@ function place(streamId, message, onRetry) {
 function ask(message, model) {
   const answer = place(newStreamId(), message, (failed, element) => {
     // Where no answer came the start may have arrived: repeated under its own id it is not paid twice.
-    if (failed.outcome === "unknown") return void failed.start(message, model);
+    if (failed.outcome === "unknown") return failed.start(message, model);
     if (failed.outcome === "refused") element.remove();
     ask(message, picker.value);
   });
   transcript.follow();
-  void answer.start(message, model);
+  answer.start(message, model);
 }
 
 async function loadModels() {
@@ -100,6 +104,8 @@ async function showRecent({ stream_id, message }) {
 for (const example of empty.querySelectorAll("button")) {
   example.addEventListener("click", () => composer.send(example.dataset["message"] ?? example.innerText));
 }
+new Telemetry(api.telemetryUrl, following).start();
+labDoor(part("lab-button", HTMLElement), part("lab", HTMLElement), { following, snapshot: (id) => api.snapshot(id) });
 void loadModels();
 loadRecent()
   .catch(() => announce("Earlier answers can't be loaded. They are safe on the server: reload to see them."))

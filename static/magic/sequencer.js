@@ -58,6 +58,11 @@ export class MessageSequencer {
     return this.#buffer.size;
   }
 
+  /** How many events are known to be missing: later ones wait for them. */
+  get missing() {
+    return this.#buffer.size === 0 ? 0 : Math.max(...this.#buffer.keys()) + 1 - this.#next - this.#buffer.size;
+  }
+
   /** How many events were dropped because they had come before. */
   get duplicates() {
     return this.#duplicates;
@@ -93,6 +98,12 @@ export class MessageSequencer {
     }
     if (ready.length > 0 || this.#buffer.size === 0) this.#watchGap();
     return ready;
+  }
+
+  /** A replay from the next id begins: a hole that stays open all the same is told again. */
+  watchAgain() {
+    this.#toldOf = -1;
+    this.#watchGap();
   }
 
   /** Forgets what is buffered and stops watching for gaps. */

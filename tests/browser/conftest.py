@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.databases import skip
 
@@ -28,19 +28,28 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+# What the browser itself tells of the connections that we cut, and of those that are refused.
+TOLD_BY_THE_BROWSER = ("net::ERR_", "Failed to load resource", "EventSource's response has")
+
+
 def _is_ours(line: ConsoleMessage) -> bool:
-    """Whether a line tells of a mistake of the page's: the browser itself tells of the connections that we cut."""
-    return line.type == "error" and "net::ERR_" not in line.text
+    """Whether a line tells of a mistake of the page's."""
+    return line.type == "error" and not any(words in line.text for words in TOLD_BY_THE_BROWSER)
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A tab of a visitor who was never here before. What its scripts throw fails the test."""
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """The tabs of a visitor who was never here before. What their scripts throw fails the test."""
     context = browser.new_context()
-    page = context.new_page()
     thrown: list[str] = []
-    page.on("pageerror", lambda error: thrown.append(str(error)))
-    page.on("console", lambda line: thrown.append(line.text) if _is_ours(line) else None)
-    yield page
+    context.on("weberror", lambda error: thrown.append(str(error.error)))
+    context.on("console", lambda line: thrown.append(line.text) if _is_ours(line) else None)
+    yield context
     context.close()
     assert thrown == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """One such tab."""
+    return context.new_page()

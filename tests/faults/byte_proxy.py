@@ -8,6 +8,7 @@
         proxy.stall()                   # nothing passes any more, in either direction
         proxy.go()                      # everything passes again
         proxy.reset_all()               # reset what is open now
+        proxy.refuse(answer)            # the server is not asked: every connection gets these bytes
 
 It knows nothing of HTTP, so it stands as well in front of a database. Its methods may be called from any thread.
 """
@@ -126,6 +127,9 @@ class ByteProxy(Listener):
         self._flows = asyncio.Event()
         self._flows.set()
         self._piece, self._pause = CHUNK, 0.0
+        self._refusal: bytes | None = None
+        self.refused = 0
+        """How many connections got a refusal."""
         self._token: bytes | None = None
         self._token_met = threading.Event()
 
@@ -136,6 +140,10 @@ class ByteProxy(Listener):
     def go(self) -> None:
         """Let all pass again."""
         self._call(self._flows.set)
+
+    def refuse(self, answer: bytes | None) -> None:
+        """Answer every connection that comes with these bytes, and close it; None: the server answers again."""
+        self._refusal = answer
 
     def trickle(self, size: int, pause: float = 0.0) -> None:
         """Pass answers on in pieces of ``size`` bytes, ``pause`` seconds apart."""
@@ -159,6 +167,9 @@ class ByteProxy(Listener):
         assert self._token_met.wait(timeout), "the request never came"
 
     async def serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusal is not None:
+            await self._refuse(reader, writer, self._refusal)
+            return
         harm = self._harms.popleft() if self._harms else Harm()
         there, target = await asyncio.open_connection(*self.target)
         lost = asyncio.Event()
@@ -177,6 +188,12 @@ class ByteProxy(Listener):
             if harm.reset or lost.is_set():
                 reset(writer)
             target.close()
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.refused += 1
+        writer.write(answer)
+        await writer.drain()
 
     async def _pass_requests(
         self, reader: asyncio.StreamReader, target: asyncio.StreamWriter, lost: asyncio.Event

@@ -4,8 +4,8 @@ import { afterEach, beforeEach, test } from "node:test";
 import { ResilientSSEConnection } from "../../static/magic/connection.js";
 import { FakeClock, FakeEventSource, FakeFetch, settled } from "./fakes.js";
 
-const MOMENTS = ["Open", "Chunk", "Heartbeat", "Done", "Error", "Reconnecting", "Stall", "Fresh", "End", "Refused"];
-const HANDLERS = MOMENTS.map((name) => `on${name}`);
+const MOMENTS = ["Started", "Open", "Chunk", "Heartbeat", "Done", "Error", "Stall", "Lost", "Reconnecting", "Fresh"];
+const HANDLERS = [...MOMENTS, "End", "Refused"].map((name) => `on${name}`);
 const live = (last_event_id, rest = {}) => ({ body: { status: "streaming", last_event_id, text: "", ...rest } });
 const closed = (last_event_id, rest = {}) => ({ body: { status: "done", last_event_id, text: "all", ...rest } });
 
@@ -148,11 +148,21 @@ test("the first event, and not the opening, resets the backoff", async () => {
 test("while the server can't be reached it goes on trying, and honours Retry-After", async () => {
   connect({ answers: [{ status: 503, headers: { "Retry-After": "20" } }, undefined] });
   await lose();
-  assert.deepEqual(all("onReconnecting").at(-1)[1], { attempt: 1, delayMs: 20_000 });
+  assert.deepEqual(all("onReconnecting").at(-1)[1], { attempt: 1, delayMs: 20_000, started: true });
+  page.window.dispatchEvent(new Event("online"));
+  assert.equal(connection.state, "waiting");
   clock.advance(20_000);
   await lose();
-  assert.deepEqual(all("onReconnecting").at(-1)[1], { attempt: 2, delayMs: 2000 });
+  assert.deepEqual(all("onReconnecting").at(-1)[1], { attempt: 2, delayMs: 2000, started: true });
   assert.deepEqual(all("onRefused"), []);
+});
+
+test("Retry-After may be a date", async () => {
+  const inAMinute = new Date(Date.now() + 60_500).toUTCString();
+  connect({ answers: [{ status: 429, headers: { "Retry-After": inAMinute } }] });
+  await lose();
+  const [, { delayMs }] = all("onReconnecting").at(-1);
+  assert.ok(delayMs > 50_000 && delayMs <= 60_500, String(delayMs));
 });
 
 test("a snapshot that never answers is given up", async () => {
@@ -231,9 +241,29 @@ test("silence of 30 s is a stall, and the connection is taken up again", async (
   clock.advance(30_000);
   await settled();
   clock.advance(1000);
-  assert.deepEqual(names().slice(-2), ["onStall", "onReconnecting"]);
+  assert.deepEqual(names().slice(-3), ["onStall", "onLost", "onReconnecting"]);
   assert.ok(source.closed);
   assert.equal(FakeEventSource.opened.length, 2);
+  assert.equal(connection.tally.stalls, 1);
+});
+
+test("a loss is told at once, whatever the server will say of it", () => {
+  connect({ answers: [live(0)] }).lose();
+  assert.deepEqual(names(), ["onLost"]);
+});
+
+test("the time to recover is that from the first loss to the next event", async () => {
+  connect({ answers: [live(5)] }).chunks(0);
+  await lose();
+  clock.advance(1000);
+  await lose();
+  clock.advance(2000);
+  FakeEventSource.last.chunks(0);
+  clock.advance(500);
+  FakeEventSource.last.chunks(1);
+  assert.deepEqual(connection.tally.recoveries, [3500]);
+  assert.equal(connection.tally.reconnects, 2);
+  assert.equal(connection.tally.duplicates, 1);
 });
 
 test("an event that stays missing is fetched by resuming before it", async () => {
@@ -244,6 +274,38 @@ test("an event that stays missing is fetched by resuming before it", async () =>
   assert.equal(FakeEventSource.last.lastEventId, "0");
   FakeEventSource.last.chunks(1, 2, 3, 4);
   assert.equal(text(), "0 1 2 3 4 ");
+});
+
+test("an event that is missing from the replay too is got by a fresh copy", async () => {
+  connect({ answers: [live(5), live(7, { text: "whole" })] }).chunks(0, 2, 3);
+  clock.advance(5000);
+  await settled();
+  assert.deepEqual(all("onFresh"), []);
+  clock.advance(1000);
+  FakeEventSource.last.open();
+  FakeEventSource.last.chunks(2, 3, 4);
+  assert.equal(connection.missing, 1);
+  clock.advance(5000);
+  await settled();
+  assert.equal(all("onFresh")[0][1].text, "whole");
+  assert.equal(connection.missing, 0);
+  clock.advance(2000);
+  assert.equal(FakeEventSource.last.lastEventId, "7");
+  assert.deepEqual([connection.tally.gaps, connection.tally.freshCopies], [2, 1]);
+});
+
+test("a hole beyond what is held is a lost connection at once", async () => {
+  connect({ answers: [live(3000)] }).chunks(0, 1500);
+  await settled();
+  assert.equal(connection.state, "waiting");
+  assert.equal(connection.lastEventId, 0);
+});
+
+test("a stream that was pruned meanwhile ends with what the snapshot keeps", async () => {
+  connect({ answers: [closed(9, { text: "", pruned_at: "2026-11-24T00:00:00Z" })] }).chunks(0, 1);
+  await lose();
+  assert.deepEqual(names().slice(-2), ["onFresh", "onEnd"]);
+  assert.equal(connection.state, "closed");
 });
 
 test("a frame that can't be read is a lost connection", async () => {
@@ -268,6 +330,15 @@ test("coming online, becoming visible and returning reconnect at once", async ()
   assert.equal(FakeEventSource.opened.length, 3);
   page.window.dispatchEvent(new Event("pageshow"));
   assert.equal(FakeEventSource.opened.length, 4);
+  await lose();
+  page.window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  assert.equal(FakeEventSource.opened.length, 5);
+});
+
+test("the first showing of a page reconnects nothing", () => {
+  connect();
+  page.window.dispatchEvent(new Event("pageshow"));
+  assert.equal(FakeEventSource.opened.length, 1);
 });
 
 test("becoming visible leaves a connection alone that is alive", () => {

@@ -20,6 +20,11 @@ export class FakeClock {
     return this.#timers.size;
   }
 
+  /** Moves on to the next timer and runs it. */
+  step() {
+    this.advance(Math.min(...[...this.#timers.values()].map(({ at }) => at)) - this.#now);
+  }
+
   advance(ms) {
     const end = this.#now + ms;
     for (;;) {
@@ -108,4 +113,32 @@ export function seeded(seed) {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
+}
+
+/** Web Locks, exclusive, in the order of asking. */
+export class FakeLocks {
+  #queues = new Map();
+  held = 0;
+
+  request = (name, { signal }, work) =>
+    new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      const queue = this.#queues.get(name) ?? [];
+      this.#queues.set(name, queue);
+      const entry = { granted: false, run: async () => {
+        entry.granted = true;
+        this.held += 1;
+        resolve(await work({ name }));
+        this.held -= 1;
+        queue.shift();
+        queue[0]?.run();
+      } };
+      signal.addEventListener("abort", () => {
+        if (entry.granted) return;
+        queue.splice(queue.indexOf(entry), 1);
+        reject(signal.reason);
+      });
+      queue.push(entry);
+      queueMicrotask(() => queue[0] === entry && !entry.granted && entry.run());
+    });
 }

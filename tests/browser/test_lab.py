@@ -1,0 +1,58 @@
+"""The Network lab: anyone may break the connection, and sees that the text stays exact."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests import databases
+from tests.browser.test_page import ask, counted, text_of, wait_for
+from tests.servers import Server
+
+
+@pytest.fixture(scope="module")
+def server(sqlite: databases.SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all of these: none does it harm."""
+    server = Server(sqlite.new(), tmp_path_factory.mktemp("lab"))
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+def figure(page: Page, name: str) -> str:
+    return page.locator(f'[data-figure="{name}"]').inner_text()
+
+
+def test_whatever_is_broken_on_purpose_the_text_is_that_of_the_server(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    page.get_by_role("button", name="Network lab").click()
+    for slider in ("Repeat", "Reorder"):
+        page.get_by_label(slider).fill("50")
+    ask(page, "/count 60 15")
+    page.locator(".text", has_text="1 2 3").wait_for()
+    page.get_by_role("button", name="Cut the wire").click()
+    page.get_by_text("The connection is lost after event").wait_for()
+    wait_for(page, "done")
+    assert text_of(page) == counted(1, 60)
+    proof = page.locator(".lab-proof")
+    expect(proof).to_contain_text(f"Identical: all {len(counted(1, 60))} characters.")
+    assert proof.inner_text().count(hashlib.sha256(counted(1, 60).encode()).hexdigest()) == 2
+    assert (figure(page, "missing"), figure(page, "last")) == ("0", "60")
+    assert int(figure(page, "reconnects")) >= 1
+    assert int(figure(page, "duplicates")) > 0
+    assert page.locator('.lab-cells [data-state="missing"], .lab-cells [data-state="waiting"]').count() == 0
+
+
+def test_the_wire_can_be_cut_before_the_lab_was_ever_opened(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/magic")
+    ask(page, "/count 60 15")
+    page.locator(".text", has_text="1 2 3").wait_for()
+    page.evaluate("document.dispatchEvent(new Event('magic:cut'))")
+    expect(page.get_by_role("status").first).to_contain_text("Connection lost")
+    wait_for(page, "done")
+    assert text_of(page) == counted(1, 60)
+    expect(page.locator("#lab")).to_be_hidden()
