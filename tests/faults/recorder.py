@@ -18,7 +18,7 @@ from tests.faults.records import Records
 from tests.faults.wire import Tape
 from tests.history import Call, Cost, Database, Death, Event, History, Reading, Request, Stored
 from tests.promises import breaches
-from tests.servers import Server
+from tests.servers import NO_CERTIFICATES, Server
 from tests.upstream import Call as UpstreamCall
 from tests.upstream import Upstream
 
@@ -77,6 +77,7 @@ class Recorder:
             headers={"Accept": "application/json", "X-Request-Id": "the-same"},
             timeout=30,
             trust_env=False,
+            verify=NO_CERTIFICATES,
         )
         headers = sorted((name, value) for name, value in answer.headers.items() if name != "date")
         told = (headers, answer.content)

@@ -30,9 +30,9 @@ def begin_streams(server: Server) -> list[dict[str, Any]]:
     for number in range(STREAMS):
         stream_id, user_id = f"stream-{number}", f"user-{number}"
         if number % 2:
-            server.begin(stream_id, "/count 400 20", user_id, model="demo")
+            server.begin(stream_id, "/count 4000 20", user_id, model="demo")
         else:
-            script = json.dumps({"count": 400, "delay_ms": 50})
+            script = json.dumps({"count": 4000, "delay_ms": 50})
             server.begin(stream_id, script, user_id, model=MODEL, system=stream_id)
         attach.append({"stream_id": stream_id, "user_id": user_id})
     return attach
