@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "servestatic.middleware.ServeStaticMiddleware",
     "streaming.middleware.request_id",
     "streaming.middleware.Cors",
+    "streaming.middleware.admin_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

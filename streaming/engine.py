@@ -22,6 +22,7 @@ from streaming.production import CANCEL_SECONDS, Production
 from streaming.providers import registry
 from streaming.reader import Reader
 from streaming.readership import Readership
+from streaming.resumes import Resumes
 from streaming.revocations import Revocations
 from streaming.starts import Start, Starts
 from streaming.store import Store, StoreClosed
@@ -60,6 +61,7 @@ class Engine:
         self._production = Production(self.store, self.log, self._tasks)
         self._starts = Starts(self.store, self._production)
         self._readership = Readership(self.log, self.revocations)
+        self._resumes = Resumes(self.store)
         self._process = 0
         self._running = ExitStack()
 
@@ -68,9 +70,10 @@ class Engine:
         self.store.start()
         self._process = self._starts.process = (await self.store.write(lease.register, "web")).pk
         self._running.enter_context(self.log.run())
-        sweeper = Sweeper(self.store, self.log, self._process, self._production.keys, lambda: self.draining)
-        watches = (self._production.watch_cancels(self._process), self.revocations.run(), watch_loop())
-        for work in (sweeper.run(), *watches):
+        live, readers = self._production.keys, self._readership.sizes
+        sweeper = Sweeper(self.store, self.log, self._process, live, lambda: self.draining, readers)
+        cancels_elsewhere = self._production.watch_cancels(self._process)
+        for work in (sweeper.run(), cancels_elsewhere, self.revocations.run(), self._resumes.run(), watch_loop()):
             self._running.callback(self._tasks.spawn(work).cancel)
         logger.info("process started", extra={"event": "process_started", "process_key": self._process})
 
@@ -155,7 +158,10 @@ class Engine:
 
         Raises TooManyStreams.
         """
-        return self._readership.admit(owner, found.key, after, opening, credential)
+        reader = self._readership.admit(owner, found.key, after, opening, credential)
+        if after >= 0:
+            self._resumes.note(found.key)
+        return reader
 
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
         """Take no new starts; let live streams finish for up to ``seconds``, or until ``hurry``; close the rest."""
@@ -185,6 +191,7 @@ class Engine:
     async def stop(self) -> None:
         """End everything, after ``drain`` or without it. Idempotent."""
         await self._readership.end()
+        await self._resumes.write()
         await self.stop_writing()
         await self.store.close()
         for provider in registry.providers():

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import connection
 from django.db.models import F, Q
@@ -30,6 +30,8 @@ class Renewal:
 
     process: int
     draining: bool = False
+    readers: dict[int, int] = field(default_factory=dict)
+    """How many readers each stream has in this process, by the stream's key."""
 
 
 def store_clock() -> float:
@@ -68,7 +70,9 @@ def renew(renewals: list[Renewal]) -> list[list[int]]:
     """Renew leases; answers which other live processes share this store."""
     now = store_clock()
     for renewal in renewals:
-        Process.objects.filter(pk=renewal.process).update(renewed=now, draining=renewal.draining)
+        Process.objects.filter(pk=renewal.process).update(
+            renewed=now, draining=renewal.draining, readers=renewal.readers
+        )
     alive = list(Process.objects.exclude(is_dead(now)).values_list("pk", flat=True))
     return [[process for process in alive if process != renewal.process] for renewal in renewals]
 

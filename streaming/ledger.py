@@ -68,6 +68,7 @@ def settle(stream: int, settlement: Settlement) -> None:
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         total_pico_usd=settlement.total_pico_usd,
+        raw_usage=usage.raw,
         reserved_pico_usd=0,
         settled_at=now,
     )

@@ -68,7 +68,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spending:
+class Spending:
     """What an account has spent and put aside on a day."""
 
     spent: int
@@ -93,6 +93,10 @@ class Gate:
     def refusal(self, demand: Demand) -> Limited | None:
         """Why a start is refused; None for one that is admitted."""
         return self._check_messages(demand) or self._check_live(demand) or self._check_budgets(demand)
+
+    def spending_of(self, account: str) -> Spending:
+        """What an account has spent and put aside today."""
+        return self._spending(self._allowance(account))
 
     def _check_messages(self, demand: Demand) -> Limited | None:
         """Of an anonymous identity, and of all that come from its address."""
@@ -142,7 +146,7 @@ class Gate:
             allowance.day, allowance.spent_pico_usd = _day(self.now), 0
         return allowance
 
-    def _spending(self, allowance: Allowance) -> _Spending:
+    def _spending(self, allowance: Allowance) -> Spending:
         records = CostRecord.objects.filter(_scope(allowance.account), pk__gt=allowance.through)
         today = _on(allowance.day)
         sums = records.aggregate(
@@ -152,7 +156,7 @@ class Gate:
             spent=Sum("total_pico_usd", filter=today, default=0),
             reserved=Sum("reserved_pico_usd", filter=today, default=0),
         )
-        spending = _Spending(allowance.spent_pico_usd + int(sums["spent"]), int(sums["reserved"]))
+        spending = Spending(allowance.spent_pico_usd + int(sums["spent"]), int(sums["reserved"]))
         if self._lock and sums["rows"] > MOST_SUMMED:
             through = sums["newest"] if sums["live"] is None else sums["live"] - 1
             settled = records.filter(today, pk__lte=through).aggregate(sum=Sum("total_pico_usd", default=0))
@@ -178,7 +182,13 @@ def drift() -> int:
 
 def has_budget() -> bool:
     """Whether a start has to know what it may cost."""
-    return _pico(settings.STREAM_BUDGET_USD_PER_DAY) > 0 or _pico(settings.STREAM_BUDGET_USD_PER_DAY_TOTAL) > 0
+    return in_pico(settings.STREAM_BUDGET_USD_PER_DAY) > 0 or in_pico(settings.STREAM_BUDGET_USD_PER_DAY_TOTAL) > 0
+
+
+def in_pico(usd: Decimal) -> int:
+    """An amount of a setting in pico-dollars, as far as the database can hold it."""
+    # By way of text: a project may have set a float.
+    return min(int(Decimal(str(usd)) * PICO_PER_USD), MOST_PICO_USD)
 
 
 class Places:
@@ -248,7 +258,7 @@ def _quotas(demand: Demand) -> list[tuple[StreamQuerySet, int, str]]:
 
 def _budgets(demand: Demand) -> list[tuple[str, int, str]]:
     """Account, budget in pico-dollars, and whose it is, of every budget that a start is under."""
-    own, total = _pico(settings.STREAM_BUDGET_USD_PER_DAY), _pico(settings.STREAM_BUDGET_USD_PER_DAY_TOTAL)
+    own, total = in_pico(settings.STREAM_BUDGET_USD_PER_DAY), in_pico(settings.STREAM_BUDGET_USD_PER_DAY_TOTAL)
     budgets = []
     if own > 0:
         budgets.append((demand.owner_account, own, "your"))
@@ -304,8 +314,3 @@ def _day(now: datetime) -> date:
 
 def _seconds(wait: timedelta) -> int:
     return max(1, math.ceil(wait.total_seconds()))
-
-
-def _pico(usd: Decimal) -> int:
-    # By way of text: a project may have set a float.
-    return min(int(Decimal(str(usd)) * PICO_PER_USD), MOST_PICO_USD)

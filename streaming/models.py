@@ -46,6 +46,8 @@ class Process(models.Model):
     """When the lease was last renewed, in seconds on the store's clock (see ``lease``)."""
     lease_seconds = models.FloatField()
     draining = models.BooleanField(default=False)
+    readers = models.JSONField(default=dict)
+    """How many readers each stream had here when the lease was last renewed, by the stream's key."""
     stopped_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -131,6 +133,8 @@ class Stream(models.Model):
     finished_at = models.DateTimeField(null=True)
     first_token_ms = models.PositiveIntegerField(null=True)
     latency_ms = models.PositiveIntegerField(null=True)
+    resumes = models.PositiveIntegerField(default=0)
+    """How often a reader came back for the rest."""
     pruned_at = models.DateTimeField(null=True)
     """Since when this is a tombstone: the events are gone, the numbers are kept."""
     sealed_at = models.DateTimeField(null=True)
@@ -168,6 +172,22 @@ class Stream(models.Model):
                 name="stream_to_prune",
                 condition=Q(finished_at__isnull=False, pruned_at__isnull=True),
             ),
+            # For the admin, whose lists are in the order of the starts.
+            models.Index(fields=["created_at", "id"], name="stream_by_start"),
+            models.Index(fields=["status", "created_at", "id"], name="stream_by_status"),
+            models.Index(fields=["provider", "created_at", "id"], name="stream_by_provider"),
+            models.Index(fields=["model", "created_at", "id"], name="stream_by_model"),
+            models.Index(
+                fields=["error_type", "created_at", "id"], name="stream_by_error", condition=~Q(error_type="")
+            ),
+            models.Index(fields=["stream_id"], name="stream_by_stream_id", opclasses=["text_pattern_ops"]),
+            models.Index(fields=["user_id", "id"], name="stream_by_user_id"),
+        )
+        permissions = (
+            ("view_stream_text", "Can read prompts and answers"),
+            ("stop_stream", "Can stop streams"),
+            ("export_stream", "Can export the numbers of streams"),
+            ("forget_stream", "Can delete the text of streams"),
         )
 
     def __str__(self) -> str:
@@ -248,8 +268,14 @@ class CostRecord(models.Model):
     """What is put aside under a budget while the stream is live: the most that it can cost."""
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
+    raw_usage = models.JSONField(null=True)
+    """The numbers of the provider's own usage, as it named them; null where it told none."""
 
     class Meta:
+        indexes = (
+            models.Index(fields=["created_at"], name="cost_by_start"),
+            models.Index(fields=["state", "stream"], name="cost_by_state"),
+        )
         constraints = (
             models.CheckConstraint(condition=Q(total_pico_usd__gte=0), name="cost_not_negative"),
             models.CheckConstraint(

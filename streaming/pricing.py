@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 PICO_PER_USD = 10**12
 MILLION = 10**6
@@ -28,6 +29,8 @@ class Usage:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    raw: dict[str, Any] | None = field(default=None, compare=False)
+    """The numbers of the provider's own usage, for the record; nothing is computed from it."""
 
     @property
     def total_tokens(self) -> int:
@@ -47,6 +50,7 @@ class Usage:
             cached_tokens=cached,
             cache_write_tokens=_within(self.cache_write_tokens, prompt - cached),
             reasoning_tokens=_within(self.reasoning_tokens, completion),
+            raw=self.raw,
         )
 
 

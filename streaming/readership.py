@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import partial
 
 from streaming import metrics
@@ -46,6 +47,10 @@ class Readership:
         if credential is not None:
             self._revocations.admit(reader, credential)
         return reader
+
+    def sizes(self) -> dict[int, int]:
+        """How many readers each stream has, by its key."""
+        return dict(Counter(reader.stream for reader in self._readers))
 
     async def end(self) -> None:
         """Let the readers show what is in the log, then end their responses cleanly. Those to come end at once."""

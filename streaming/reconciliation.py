@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,8 +40,8 @@ class Findings:
         return not (self.drift or self.wrong or self.pending or self.missing)
 
 
-def reconcile(since: datetime | None = None) -> Findings:
-    """Compare the records of all streams, or of those created since."""
+def reconcile(since: datetime | None = None, progress: Callable[[int], None] = lambda compared: None) -> Findings:
+    """Compare the records of all streams, or of those created since; ``progress`` hears how many were."""
     found = Findings()
     streams = Stream.objects.all() if since is None else Stream.objects.filter(created_at__gte=since)
     found.missing = [_name(stream) for stream in streams.filter(cost__isnull=True).order_by("pk")]
@@ -52,6 +52,7 @@ def reconcile(since: datetime | None = None) -> Findings:
         told = _told([record.pk for record in batch])
         for record in batch:
             _compare(record, told, found)
+        progress(found.settled)
     return found
 
 

@@ -49,13 +49,17 @@ class OpenStream:
 
 @dataclass
 class Sweeper:
-    """``live()`` tells the keys of the streams that this process produces. ``clock`` is monotonic."""
+    """``live()`` tells the keys of the streams that this process produces, ``readers()`` how many each stream has.
+
+    ``clock`` is monotonic.
+    """
 
     store: Store
     log: EventLog
     process: int
     live: Callable[[], Collection[int]]
     draining: Callable[[], bool]
+    readers: Callable[[], dict[int, int]] = dict
     clock: Callable[[], float] = time.monotonic
     _renewed: float = 0.0
     _hold_until: float = 0.0
@@ -102,7 +106,7 @@ class Sweeper:
 
     async def _renew(self) -> None:
         began = self.clock()
-        others = await self.store.write(renew, Renewal(self.process, self.draining()))
+        others = await self.store.write(renew, Renewal(self.process, self.draining(), self.readers()))
         self.store.others_write = bool(others)
         self._seals = all(self.process < other for other in others)
         late = self.clock() - self._renewed > settings.STREAM_LEASE_SECONDS or self.clock() - began > SLOW_SECONDS

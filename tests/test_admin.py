@@ -1,34 +1,63 @@
-"""Admin: what happened can be looked at, and not changed."""
+"""Admin: what happened can be looked at, and not changed; streams are stopped, exported and forgotten."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import httpx
 import pytest
 
+from tests import databases
 from tests.databases import manage
-from tests.frames import read_all
+from tests.frames import connect, read_all
 from tests.servers import Server
 
 
-@pytest.fixture
-def admin(sqlite_url: str, serve: Callable[..., Server]) -> Iterator[tuple[Server, httpx.Client]]:
-    """A server with two streams, and a client that is logged in as a superuser."""
-    manage(
-        sqlite_url, "createsuperuser", "--noinput", "--username=admin", "--email=", DJANGO_SUPERUSER_PASSWORD="secret"
-    )
-    server = serve(sqlite_url)
-    read_all(server.url, user_id="u1", stream_id="counted", message="/count 250 0")
-    read_all(server.url, user_id="u1", stream_id="failed", message="/fail after 2 chunks")
+@pytest.fixture(scope="module")
+def url(sqlite: databases.SQLite) -> str:
+    """The database of ``admin``."""
+    return sqlite.new()
+
+
+@pytest.fixture(scope="module")
+def admin(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, httpx.Client]]:
+    """A server with two streams, and a client that is logged in as a superuser; for all tests of this file."""
+    manage(url, "createsuperuser", "--noinput", "--username=admin", "--email=", DJANGO_SUPERUSER_PASSWORD="secret")
+    server = Server(url, tmp_path_factory.mktemp("admin"))
+    try:
+        server.start()
+        read_all(server.url, user_id="u1", stream_id="counted", message="/count 250 0")
+        read_all(server.url, user_id="u1", stream_id="failed", message="/fail after 2 chunks")
+        with logged_in(server, "admin") as client:
+            assert "Streaming" in client.get("/admin/").text
+            yield server, client
+    finally:
+        server.kill()
+
+
+@contextmanager
+def logged_in(server: Server, name: str) -> Iterator[httpx.Client]:
+    """A client that has logged in by Django's own page."""
     with httpx.Client(base_url=server.url, follow_redirects=True, trust_env=False, timeout=30) as client:
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', client.get("/admin/login/").text)
         assert token
-        login = {"username": "admin", "password": "secret", "csrfmiddlewaretoken": token[1], "next": "/admin/"}
-        assert "Streaming" in client.post("/admin/login/", data=login, headers={"Referer": server.url}).text
-        yield server, client
+        login = {"username": name, "password": "secret", "csrfmiddlewaretoken": token[1], "next": "/admin/"}
+        assert client.post("/admin/login/", data=login, headers={"Referer": server.url}).status_code == 200
+        yield client
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def _link(client: httpx.Client, kind: str, name: str) -> str:
@@ -94,3 +123,108 @@ def test_strangers_see_no_admin(admin: tuple[Server, httpx.Client]) -> None:
     for path in ("/admin/streaming/stream/", timeline):
         answer = httpx.get(server.url + path, trust_env=False)
         assert answer.status_code == 302 and "/admin/login/" in answer.headers["Location"]
+
+
+def _post(client: httpx.Client, path: str, data: Mapping[str, object]) -> httpx.Response:
+    form = {**data, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+    return client.post(path, data=form, headers={"Referer": str(client.base_url)})
+
+
+def test_a_live_stream_is_shown_with_its_viewers_and_stopped(admin: tuple[Server, httpx.Client]) -> None:
+    server, client = admin
+    with connect(server.url, user_id="u1", stream_id="endless", message="/count 10000 20") as (_, frames):
+        for frame in frames:
+            if frame.event_id == 5:
+                break
+        wait_for(lambda: "<strong>1</strong> viewer" in client.get("/admin/streaming/stream/live/").text)
+        page = client.get("/admin/streaming/stream/live/").text
+        assert "endless" in page and "open: u1" in page and "<strong>1</strong> process" in page
+        speed = re.search(r'<td class="number">([0-9.]+)</td>\s*<td class="number">', page)
+        assert speed and 10 < float(speed[1]) < 30
+        key = re.search(r'name="stream" value="(\d+)"', page)
+        assert key
+        assert "Asked to stop: 1" in _post(client, "/admin/streaming/stream/live/", {"stream": key[1]}).text
+        assert list(frames)[-1].data["finish_reason"] == "cancelled"
+    assert "Nothing is live" in client.get("/admin/streaming/stream/live/").text
+
+
+def test_numbers_are_exported_without_text_and_without_formulas(admin: tuple[Server, httpx.Client]) -> None:
+    server, client = admin
+    read_all(server.url, user_id="-1.1", stream_id="formula", message="/echo secret")
+    read_all(server.url, user_id="u1", stream_id="counted", last_event_id=100)
+    wait_for(lambda: ">1</td>" in client.get("/admin/streaming/stream/?q=counted").text)
+    keys = re.findall(r'name="_selected_action" value="(\d+)"', client.get("/admin/streaming/stream/").text)
+    answer = _post(client, "/admin/streaming/stream/", {"action": "export", "_selected_action": keys})
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    rows = {row["stream_id"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    assert {"counted", "failed", "formula"} <= set(rows)
+    assert rows["formula"]["user_id"] == "'-1.1" and "secret" not in answer.text
+    assert rows["counted"]["total_cost_usd"] == "0.00015045" and rows["counted"]["cost_state"] == "provider"
+    assert rows["counted"]["resumes"] == "1" and rows["failed"]["error_type"] == "provider_error"
+
+
+def test_a_text_is_forgotten_after_a_second_question_and_the_numbers_stay(admin: tuple[Server, httpx.Client]) -> None:
+    server, client = admin
+    read_all(server.url, user_id="u1", stream_id="private", message="/count 250 0")
+    link = _link(client, "stream", "private")
+    chosen = {"action": "forget", "_selected_action": link.split("/")[4]}
+    asked = _post(client, "/admin/streaming/stream/", chosen).text
+    assert "1 ended stream " in asked and "/count 250 0" in client.get(link).text
+    assert "Forgotten: the text of 1." in _post(client, "/admin/streaming/stream/", {**chosen, "confirmed": "1"}).text
+    page = client.get(link).text
+    assert "/count 250 0" not in page and "0.00015045" in page
+    assert server.get("/api/v1/stream", user_id="u1", stream_id="private").status_code == 410
+
+
+def test_costs_are_divided_and_reconciled(admin: tuple[Server, httpx.Client]) -> None:
+    _, client = admin
+    page = client.get("/admin/streaming/stream/costs/?days=1").text
+    assert "<strong>0.00</strong> USD difference" in page and "by the providers" in page
+    assert page.count("<rect") > 5 and " style=" not in page
+    for name in ("demo", "open", "u1 (open)"):
+        assert f"<td>{name}</td>" in page
+
+
+def test_who_may_look_at_numbers_may_not_read_texts(url: str, admin: tuple[Server, httpx.Client]) -> None:
+    server, client = admin
+    link = _link(client, "stream", "counted")
+    grant = (
+        "from django.contrib.auth.models import User, Permission;"
+        "u = User.objects.create_user('clerk', password='secret', is_staff=True);"
+        "u.user_permissions.set(Permission.objects.filter(codename='view_stream'))"
+    )
+    manage(url, "shell", "--verbosity=0", "-c", grant)
+    with logged_in(server, "clerk") as clerk:
+        page = clerk.get(link).text
+        assert "0.00015045" in page and "/count 250 0" not in page and "250 249" not in page
+        timeline = clerk.get(link.replace("change", "events")).text
+        assert "message_chunk" in timeline and "content" not in timeline.split("<tbody>")[1].split("</tbody>")[0]
+        assert clerk.get("/admin/streaming/stream/costs/").status_code == 403
+        assert 'name="stream"' not in clerk.get("/admin/streaming/stream/live/").text
+        assert _post(clerk, "/admin/streaming/stream/live/", {"stream": "1"}).status_code == 403
+        assert "Export" not in clerk.get("/admin/streaming/stream/").text
+
+
+def test_lists_are_searched_and_filtered(admin: tuple[Server, httpx.Client]) -> None:
+    _, client = admin
+
+    def found(query: str) -> set[str]:
+        page = client.get(f"/admin/streaming/stream/?{query}").text
+        return set(re.findall(r"/change/[^>]*>([a-z0-9]+)</a>", page))
+
+    both = {"counted", "failed"}
+    assert found("q=coun") == {"counted"} and both <= found("q=u1") and found("q=u") == set()
+    assert found("status__exact=error") == {"failed"} and found("error_type=provider_error") == {"failed"}
+    assert both <= found("model=demo") and found("model=nope") == set()
+    year = time.gmtime().tm_year
+    assert both <= found(f"started={year}") and found(f"started={year - 1}") == set()
+    assert both <= found("started=2026-02-30"), "no such day is no filter"
+    assert f"started={year}-" in client.get(f"/admin/streaming/stream/?started={year}").text
+
+
+def test_every_page_of_the_admin_holds_to_a_strict_policy(admin: tuple[Server, httpx.Client]) -> None:
+    _, client = admin
+    for path in ("/admin/", "/admin/streaming/stream/", "/admin/streaming/stream/live/", "/admin/streaming/allowance/"):
+        policy = client.get(path).headers["Content-Security-Policy"]
+        assert "script-src 'self'" in policy and "style-src 'self'" in policy and "unsafe" not in policy
+    assert "Content-Security-Policy" not in client.get("/health").headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from streaming.providers import http
 from streaming.providers.base import EarlyUsage, Finish, Model, Piece, Prompt, Provider, Turn
 from streaming.providers.catalogue import catalogue_prices, context_window, is_current, is_listed
 from streaming.providers.decoder import ServerSentEvent
-from streaming.providers.wire import Answer, broken, count, decode, detail, failed, read_answer
+from streaming.providers.wire import Answer, broken, count, decode, detail, failed, numbers, read_answer
 
 PREFIX = "anthropic/"
 """A model named ``anthropic/<name>`` is always this provider's, upstream ``<name>``."""
@@ -252,7 +253,8 @@ class MessageAnswer(Answer):
         pieces = self.rest()
         usage = read_usage(self._start_usage, self._end_usage)
         if usage is not None and (usage.completion_tokens or not self.has_text):
-            pieces.append(usage)
+            raw = {"message_start": numbers(self._start_usage), "message_delta": numbers(self._end_usage)}
+            pieces.append(replace(usage, raw=raw))
         pieces.append(Finish(_FINISH_REASONS.get(self._stop_reason, FinishReason.STOP)))
         return pieces
 

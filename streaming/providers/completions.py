@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from streaming.pricing import Usage
 from streaming.providers import http
 from streaming.providers.base import Finish, Piece, Prompt
 from streaming.providers.decoder import ServerSentEvent
-from streaming.providers.wire import Answer, broken, count, decode, detail, failed, read_answer
+from streaming.providers.wire import Answer, broken, count, decode, detail, failed, numbers, read_answer
 
 
 def stream_completion(
@@ -125,7 +126,7 @@ class CompletionAnswer(Answer):
         pieces = self.rest()
         usage = read_usage(self._usage, has_text=self.has_text)
         if usage is not None:
-            pieces.append(usage)
+            pieces.append(replace(usage, raw=numbers(self._usage)))
         pieces.append(Finish(self._finish_reason))
         return pieces
 

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,10 @@ from streaming.providers.base import Delta, Piece
 from streaming.providers.decoder import ServerSentEvent
 
 T = TypeVar("T")
+
+MOST_NUMBERS = 50
+MOST_NAME_CHARS = 64
+"""What is kept of a usage: more than any provider's has."""
 
 
 class Answer(ABC):
@@ -122,6 +126,19 @@ def detail(usage: dict[str, object], group: str, name: str) -> int:
     """The count at ``usage[group][name]``; 0 where there is none."""
     details = usage.get(group)
     return (count(details.get(name)) or 0) if isinstance(details, dict) else 0
+
+
+def numbers(usage: object, depth: int = 3) -> dict[str, Any]:
+    """The numbers of a usage, in its own names and groups: nothing of it can be a text."""
+    if not isinstance(usage, dict) or not depth:
+        return {}
+    kept: dict[str, Any] = {}
+    for name, value in list(usage.items())[:MOST_NUMBERS]:
+        if count(value) is not None:
+            kept[str(name)[:MOST_NAME_CHARS]] = value
+        elif group := numbers(value, depth - 1):
+            kept[str(name)[:MOST_NAME_CHARS]] = group
+    return kept
 
 
 def broken(detail: str) -> ProviderError:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from io import StringIO
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
+from magic import examples
 from streaming.conf import settings
+from streaming.models import Stream
 
 LOGIN = "admin"
 
@@ -34,6 +38,11 @@ Requests need a session (STREAM_OPEN_ACCESS is off). Open one, and ask:
 """
 
 
+EXAMPLES = """
+The admin has two weeks of example streams, all of them the issuer's "example". To remove them:
+  .venv/bin/python manage.py example_history --remove"""
+
+
 class Command(BaseCommand):
     help = "Make the admin login where there is none, and print where everything is."
 
@@ -41,9 +50,14 @@ class Command(BaseCommand):
         parser.add_argument("port", type=int)
 
     def handle(self, *args: Any, port: int, **options: Any) -> None:
+        is_new = not Stream.objects.exists() and not get_user_model()._default_manager.exists()
         facts = {"url": f"http://127.0.0.1:{port}", "stream_id": f"try-{secrets.token_hex(3)}", "admin": admin_login()}
         for text in (ADDRESSES, OPEN if settings.STREAM_OPEN_ACCESS else BY_SESSION):
             self.stdout.write(text.format(**facts))
+        if is_new:
+            call_command("example_history", verbosity=0, stdout=StringIO())
+        if examples.exist():
+            self.stdout.write(EXAMPLES)
         self.stdout.write("\nCtrl-C ends it.")
 
 

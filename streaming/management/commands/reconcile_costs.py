@@ -10,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from streaming.events import usd
 from streaming.reconciliation import reconcile
 
+PROGRESS_RECORDS = 10_000
+
 SHOWN = 20
 """So many of each kind of finding are named; all are counted."""
 
@@ -21,9 +23,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--since", type=_date, metavar="DATE", help="only streams created since, e.g. 2026-11-01 (UTC)"
         )
+        parser.add_argument("--dry-run", action="store_true", help="as without it: nothing is ever changed")
 
     def handle(self, *args: Any, since: datetime | None, **options: Any) -> None:
-        found = reconcile(since)
+        found = reconcile(since, self._tell)
         self.stdout.write(
             f"{found.settled} settled records, {_usd(found.recorded)} USD in all; drift {_usd(found.drift)} USD\n"
             f"{found.events} compared with their terminal events\n"
@@ -37,6 +40,10 @@ class Command(BaseCommand):
                 self.stdout.write(f"{title}: and {len(names) - SHOWN} more")
         if not found.ok:
             raise CommandError("the ledger differs", returncode=1)
+
+    def _tell(self, compared: int) -> None:
+        if compared % PROGRESS_RECORDS == 0:
+            self.stderr.write(f"{compared} records compared")
 
 
 def _usd(pico: int) -> str:
