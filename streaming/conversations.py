@@ -154,7 +154,7 @@ def _begin(erasure: Erasure) -> int | None:
 
 def _wipe_some(conversation: int) -> Rest | None:
     kept = _content(conversation).filter(pruned_at__isnull=True)
-    wiped = retention.wipe(retention.take(kept.filter(head__closed=True)))
+    wiped = retention.wipe(retention.take(kept.filter(head__closed=True).order_by("pk")))
     if kept.exists():
         return Rest(goes_on=wiped.streams > 0 and kept.filter(head__closed=True).exists())
     Conversation.objects.filter(pk=conversation, erasing=True).update(erasing=False)

@@ -147,6 +147,8 @@ class Gate:
         return allowance
 
     def _spending(self, allowance: Allowance) -> Spending:
+        if not allowance.through:
+            allowance.through = _before(allowance)
         records = CostRecord.objects.filter(_scope(allowance.account), pk__gt=allowance.through)
         today = _on(allowance.day)
         sums = records.aggregate(
@@ -293,13 +295,23 @@ def _room_at(streams: QuerySet[Stream], most: int) -> datetime | None:
     return None if started is None else started + HOUR
 
 
-def _scope(account: str) -> Q:
-    """The records of the ledger that an account answers for."""
+def _scope(account: str, stream: str = "stream__") -> Q:
+    """The records of the ledger that an account answers for; or, with ``stream`` empty, the streams."""
     kind, _, name = account.partition(":")
     if kind == "owner":
         issuer, _, user_id = name.rpartition("/")
-        return Q(stream__issuer=issuer, stream__user_id=user_id)
-    return Q(stream__address=name) if kind == "address" else Q()
+        return Q(**{f"{stream}issuer": issuer, f"{stream}user_id": user_id})
+    return Q(**{f"{stream}address": name}) if kind == "address" else Q()
+
+
+def _before(allowance: Allowance) -> int:
+    """The newest of an account's streams that is sure to be of a day before: none up to it counts today.
+
+    Found from the end, so that it takes no longer than the streams of the day. Clocks may differ by up to an hour.
+    """
+    midnight = datetime.combine(allowance.day, time(), UTC)
+    earlier = Stream.objects.filter(_scope(allowance.account, ""), created_at__lt=midnight - HOUR)
+    return earlier.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def _on(day: date) -> Q:

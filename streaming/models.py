@@ -163,12 +163,13 @@ class Stream(models.Model):
                 condition=Q(cancel_requested_at__isnull=False, finished_at__isnull=True),
             ),
             models.Index(
-                fields=["finished_at"],
+                # With sealed_at, which is null: else SQLite takes stream_to_prune for it, which is long.
+                fields=["sealed_at", "finished_at"],
                 name="stream_to_seal",
                 condition=Q(finished_at__isnull=False, sealed_at__isnull=True, pruned_at__isnull=True),
             ),
             models.Index(
-                fields=["finished_at"],
+                fields=["finished_at", "id"],
                 name="stream_to_prune",
                 condition=Q(finished_at__isnull=False, pruned_at__isnull=True),
             ),

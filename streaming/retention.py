@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from streaming.models import Conversation, Stream, StreamEvent, StreamRecord
@@ -38,18 +38,21 @@ def prunable(before: datetime, owner: tuple[str, str] | None = None) -> QuerySet
 
 
 def batches(streams: QuerySet[Stream]) -> Iterator[list[int]]:
-    """The keys of closed streams in batches, in one pass; what comes later is for the next time."""
-    after = 0
-    while keys := take(streams.filter(pk__gt=after)):
+    """The keys of closed streams in batches, those that ended first first; what comes later is for the next time."""
+    rest = streams.order_by("finished_at", "pk")
+    while keys := take(rest):
         yield keys
-        after = keys[-1]
+        last = Stream.objects.get(pk=keys[-1]).finished_at
+        rest = streams.order_by("finished_at", "pk").filter(
+            Q(finished_at=last, pk__gt=keys[-1]) | Q(finished_at__gt=last), finished_at__gte=last
+        )
 
 
 def take(streams: QuerySet[Stream]) -> list[int]:
     """The keys of the first of some streams: as many as one transaction may empty, at least one."""
     keys: list[int] = []
     events = 0
-    for key, end in streams.order_by("pk").values_list("pk", "head__next_event_id")[:BATCH_STREAMS]:
+    for key, end in streams.values_list("pk", "head__next_event_id")[:BATCH_STREAMS]:
         events += end
         if keys and events > BATCH_EVENTS:
             break

@@ -16,13 +16,10 @@ from streaming.eventlog.record import RECORD_EVENTS, Record, pack
 from streaming.eventlog.stored import events_between
 from streaming.events import Event
 from streaming.models import Stream, StreamEvent, StreamRecord
+from streaming.retention import take
 
 PART_BYTES = 1000
 """Four parts fill a page of SQLite; PostgreSQL keeps them in the row, and uncompressed."""
-
-SEAL_STREAMS = 100
-SEAL_EVENTS = 20_000
-"""What is sealed at one time is no more than this; one stream alone may have more."""
 
 
 class Unsealable(Exception):
@@ -39,17 +36,9 @@ class Packed:
 
 
 def find_sealable(before: datetime, without: Collection[int] = ()) -> list[int]:
-    """Closed streams that ended before ``before`` and have their events in rows, the oldest first."""
+    """Some closed streams that ended before ``before`` and have their events in rows, the oldest first."""
     waiting = Stream.objects.filter(finished_at__lt=before, sealed_at__isnull=True, pruned_at__isnull=True)
-    found = waiting.exclude(pk__in=without).order_by("finished_at").values_list("pk", "head__next_event_id")
-    keys: list[int] = []
-    events = 0
-    for key, end in found[:SEAL_STREAMS]:
-        events += end
-        if keys and events > SEAL_EVENTS:
-            break
-        keys.append(key)
-    return keys
+    return take(waiting.exclude(pk__in=without).order_by("finished_at"))
 
 
 def pack_log(stream: int) -> Packed:

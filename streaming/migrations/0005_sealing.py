@@ -26,10 +26,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='stream',
-            index=models.Index(condition=models.Q(('finished_at__isnull', False), ('pruned_at__isnull', True), ('sealed_at__isnull', True)), fields=['finished_at'], name='stream_to_seal'),
+            index=models.Index(condition=models.Q(('finished_at__isnull', False), ('pruned_at__isnull', True), ('sealed_at__isnull', True)), fields=['sealed_at', 'finished_at'], name='stream_to_seal'),
         ),
         migrations.AddIndex(
             model_name='stream',
-            index=models.Index(condition=models.Q(('finished_at__isnull', False), ('pruned_at__isnull', True)), fields=['finished_at'], name='stream_to_prune'),
+            index=models.Index(condition=models.Q(('finished_at__isnull', False), ('pruned_at__isnull', True)), fields=['finished_at', 'id'], name='stream_to_prune'),
         ),
     ]
