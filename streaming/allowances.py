@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from streaming.conf import settings
-from streaming.limits import HOUR, TOTAL, Gate, in_pico
+from streaming.limits import HOUR, TOTAL, in_pico, records_on
 from streaming.models import Stream, StreamQuerySet
 
 MOST_COUNTED = 1000
@@ -40,24 +42,28 @@ class Account:
 
 def account_of(name: str) -> Account:
     """An account by its name, as ``Allowance.account``."""
-    spending = Gate((), lock=False).spending_of(name)
+    today = timezone.now().astimezone(UTC).date()
+    sums = records_on(name, today).aggregate(
+        spent=Sum("total_pico_usd", default=0), reserved=Sum("reserved_pico_usd", default=0)
+    )
+    spent, reserved = int(sums["spent"]), int(sums["reserved"])
     kind, _, rest = name.partition(":")
     own = in_pico(settings.STREAM_BUDGET_USD_PER_DAY)
     if name == TOTAL:
         budget = in_pico(settings.STREAM_BUDGET_USD_PER_DAY_TOTAL)
-        return Account(spending.spent, spending.reserved, budget or None)
+        return Account(spent, reserved, budget or None)
     if kind == "address":
         shared = own * settings.STREAM_ANONYMOUS_PER_ADDRESS
         streams = Stream.objects.filter(address=rest)
         quota = settings.STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS
         messages, live = _count(streams)
-        return Account(spending.spent, spending.reserved, shared or None, messages, quota or None, live)
+        return Account(spent, reserved, shared or None, messages, quota or None, live)
     issuer, _, user_id = rest.rpartition("/")
     messages, live = _count(Stream.objects.owned_by(issuer, user_id))
     is_anonymous = issuer == "session" and user_id.startswith(ANONYMOUS)
     return Account(
-        spending.spent,
-        spending.reserved,
+        spent,
+        reserved,
         own or None,
         messages,
         (settings.STREAM_QUOTA_MESSAGES_PER_HOUR or None) if is_anonymous else None,

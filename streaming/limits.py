@@ -68,7 +68,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
+class _Spending:
     """What an account has spent and put aside on a day."""
 
     spent: int
@@ -93,10 +93,6 @@ class Gate:
     def refusal(self, demand: Demand) -> Limited | None:
         """Why a start is refused; None for one that is admitted."""
         return self._check_messages(demand) or self._check_live(demand) or self._check_budgets(demand)
-
-    def spending_of(self, account: str) -> Spending:
-        """What an account has spent and put aside today."""
-        return self._spending(self._allowance(account))
 
     def _check_messages(self, demand: Demand) -> Limited | None:
         """Of an anonymous identity, and of all that come from its address."""
@@ -146,7 +142,7 @@ class Gate:
             allowance.day, allowance.spent_pico_usd = _day(self.now), 0
         return allowance
 
-    def _spending(self, allowance: Allowance) -> Spending:
+    def _spending(self, allowance: Allowance) -> _Spending:
         if not allowance.through:
             allowance.through = _before(allowance)
         records = CostRecord.objects.filter(_scope(allowance.account), pk__gt=allowance.through)
@@ -158,7 +154,7 @@ class Gate:
             spent=Sum("total_pico_usd", filter=today, default=0),
             reserved=Sum("reserved_pico_usd", filter=today, default=0),
         )
-        spending = Spending(allowance.spent_pico_usd + int(sums["spent"]), int(sums["reserved"]))
+        spending = _Spending(allowance.spent_pico_usd + int(sums["spent"]), int(sums["reserved"]))
         if self._lock and sums["rows"] > MOST_SUMMED:
             through = sums["newest"] if sums["live"] is None else sums["live"] - 1
             settled = records.filter(today, pk__lte=through).aggregate(sum=Sum("total_pico_usd", default=0))
@@ -185,6 +181,11 @@ def drift() -> int:
 def has_budget() -> bool:
     """Whether a start has to know what it may cost."""
     return in_pico(settings.STREAM_BUDGET_USD_PER_DAY) > 0 or in_pico(settings.STREAM_BUDGET_USD_PER_DAY_TOTAL) > 0
+
+
+def records_on(account: str, day: date) -> QuerySet[CostRecord]:
+    """The records of the ledger that an account answers for, of the streams that started on a day (UTC)."""
+    return CostRecord.objects.filter(_on(day), _scope(account))
 
 
 def in_pico(usd: Decimal) -> int:

@@ -88,11 +88,11 @@ def spending(last: date, days: int) -> Spending:
     for number in range(days - 1, -1, -1):
         day = last - number * DAY
         slice_of_day = Slice(f"{day:%Y-%m-%d}")
-        for row in _grouped(records_of(day, day), "provider", "model", "issuer"):
+        for row in _grouped(_with_streams(day, day), "provider", "model", "issuer"):
             _add(found, slice_of_day, row)
         found.days.append(slice_of_day)
     _name_keys(found.issuers)
-    found.users = _users(records_of(last - (days - 1) * DAY, last), found)
+    found.users = _users(_with_streams(last - (days - 1) * DAY, last), found)
     return found
 
 
@@ -115,8 +115,19 @@ def reconcile_sums(first: date, last: date) -> Reconciliation:
 
 def records_of(first: date, last: date) -> QuerySet[CostRecord]:
     """The records of streams that started on these days."""
-    since, until = (datetime.combine(day, time(), UTC) for day in (first, last + DAY))
+    since, until = _span(first, last)
     return CostRecord.objects.filter(created_at__gte=since, created_at__lt=until)
+
+
+def _with_streams(first: date, last: date) -> QuerySet[CostRecord]:
+    """As ``records_of``, for joining: their streams' times are the same, and a database told both reads no others."""
+    since, until = _span(first, last)
+    return records_of(first, last).filter(stream__created_at__gte=since, stream__created_at__lt=until)
+
+
+def _span(first: date, last: date) -> tuple[datetime, datetime]:
+    since, until = (datetime.combine(day, time(), UTC) for day in (first, last + DAY))
+    return since, until
 
 
 def _grouped(records: QuerySet[CostRecord], *columns: str) -> list[dict[str, Any]]:
