@@ -31,7 +31,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +55,8 @@ class Script:
     """The deltas, exactly; instead of ``text``."""
     count: int | None = None
     """That many deltas ``"1 "``, ``"2 "``, …; instead of ``text``."""
+    huge: int = 0
+    """That many characters in one delta, before all others."""
     delay_ms: float = 0
     """Pause before each delta; 0: flat out."""
     batch: int = 100
@@ -124,6 +127,8 @@ class Script:
 
     def deltas(self) -> Iterator[str]:
         """The deltas that a call answers."""
+        if self.huge:
+            return chain(("漢" * self.huge,), replace(self, huge=0).deltas())
         if self.count is not None:
             return (f"{number} " for number in range(1, self.count + 1))
         if self.pieces is not None:
