@@ -13,7 +13,7 @@ from tests.contract.wire import CANARY, CANARY_KEY, JSON, STREAM, Client, client
 from tests.servers import Server
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND")
-ELSEWHERE = {"/health": {"GET"}, "/ready": {"GET"}, "/version": {"GET"}}
+ELSEWHERE = {path: {"GET"} for path in ("/health", "/ready", "/version", "/metrics")}
 """The routes besides the API's own."""
 
 
