@@ -177,6 +177,7 @@ class Upstream:
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._release = asyncio.Event()
+        self._serving = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transports: WeakSet[asyncio.WriteTransport] = WeakSet()
@@ -192,6 +193,8 @@ class Upstream:
     def stop(self) -> None:
         """Drop all connections and stop. Idempotent."""
         if self._thread.is_alive():
+            # A loop that is stopped before it serves has not started its server.
+            self._serving.wait()
             self._loop.call_soon_threadsafe(self._stop)
             self._thread.join()
 
@@ -242,6 +245,7 @@ class Upstream:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(asyncio.start_server(self._accept, sock=self._socket))
+        self._loop.call_soon(self._serving.set)
         try:
             self._loop.run_forever()
         finally:
