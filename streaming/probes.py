@@ -10,6 +10,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -24,12 +25,14 @@ PATIENCE_SECONDS = 2
 """How long ``/ready`` waits for the engine, and then for the database."""
 
 
+@csrf_exempt  # a wrong method is 405, not a question of cookies
 @require_safe
 async def health(request: HttpRequest) -> HttpResponse:
     """The process is alive. No I/O."""
     return json_response({"status": "ok"})
 
 
+@csrf_exempt  # a wrong method is 405, not a question of cookies
 @require_safe
 async def ready(request: HttpRequest) -> HttpResponse:
     """Whether starts can be taken: database, migrations, event log, not draining. 503 names what is not."""
@@ -46,6 +49,7 @@ async def ready(request: HttpRequest) -> HttpResponse:
     return json_response({"status": "ok"})
 
 
+@csrf_exempt  # a wrong method is 405, not a question of cookies
 @require_safe
 async def version(request: HttpRequest) -> HttpResponse:
     """What runs here."""
@@ -60,6 +64,7 @@ async def version(request: HttpRequest) -> HttpResponse:
     )
 
 
+@csrf_exempt  # a wrong method is 405, not a question of cookies
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:
     """What is counted, in Prometheus' text format, for who comes from a network of ``STREAM_METRICS_ALLOW``."""

@@ -66,3 +66,5 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.kill()
+    for server in servers:
+        server.refuse_leaks()

@@ -137,7 +137,7 @@ def stream_and_cost_are_one_record(history: History) -> Breaches:
                 yield stream, f"closed: {stored.closed}, but its cost is {cost.state}, settled: {cost.settled}"
             if cost.settled and cost.total != cost.price_of_counts:
                 yield stream, f"costs {cost.total}, and its counts {cost.price_of_counts}"
-            if cost.settled and stored.closed:
+            if cost.settled and stored.events and stored.events[-1].type in TERMINAL:
                 yield from ((stream, what) for what in _unlike_the_terminal_event(stored, cost))
 
 

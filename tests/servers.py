@@ -37,6 +37,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+SECRETS = ("sk-secret", "sk-tests", '"delay_ms"', '"stall_after"', "delay_ms\\", "stall_after\\")
+"""What upstream bodies, keys and prompts of the tests have in them, and no log may."""
+
+
 class Server:
     """One server process. ``start()`` returns when ``/ready`` answers 200; the port stays over a restart."""
 
@@ -112,6 +116,11 @@ class Server:
     def log_text(self) -> str:
         """All that the process has printed."""
         return self.log.read_text(errors="replace")
+
+    def refuse_leaks(self) -> None:
+        """Raises AssertionError where it has printed a key, a prompt or an upstream's body."""
+        printed = self.log_text()
+        assert [secret for secret in SECRETS if secret in printed] == []
 
     def get(self, path: str, **parameters: Any) -> httpx.Response:
         """GET, with query parameters."""

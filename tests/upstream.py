@@ -31,7 +31,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +55,8 @@ class Script:
     """The deltas, exactly; instead of ``text``."""
     count: int | None = None
     """That many deltas ``"1 "``, ``"2 "``, …; instead of ``text``."""
+    huge: int = 0
+    """That many characters in one delta, before all others."""
     delay_ms: float = 0
     """Pause before each delta; 0: flat out."""
     batch: int = 100
@@ -124,6 +127,8 @@ class Script:
 
     def deltas(self) -> Iterator[str]:
         """The deltas that a call answers."""
+        if self.huge:
+            return chain(("漢" * self.huge,), replace(self, huge=0).deltas())
         if self.count is not None:
             return (f"{number} " for number in range(1, self.count + 1))
         if self.pieces is not None:
@@ -172,6 +177,7 @@ class Upstream:
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._release = asyncio.Event()
+        self._serving = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transports: WeakSet[asyncio.WriteTransport] = WeakSet()
@@ -187,6 +193,8 @@ class Upstream:
     def stop(self) -> None:
         """Drop all connections and stop. Idempotent."""
         if self._thread.is_alive():
+            # A loop that is stopped before it serves has not started its server.
+            self._serving.wait()
             self._loop.call_soon_threadsafe(self._stop)
             self._thread.join()
 
@@ -237,6 +245,7 @@ class Upstream:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(asyncio.start_server(self._accept, sock=self._socket))
+        self._loop.call_soon(self._serving.set)
         try:
             self._loop.run_forever()
         finally:

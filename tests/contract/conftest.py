@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import httpx
 import pytest
 
 from tests import databases
@@ -19,17 +20,21 @@ COMMON = {"SECRET_KEY": f"{CANARY_KEY}-secret-key-of-the-tests", "DEMO_TOKENS_PE
 def running(
     folder: pytest.TempPathFactory, url: str, kind: str = "daphne", *, ready_path: str = "/ready", **env: str
 ) -> Iterator[Server]:
-    """A server process; what it logs must hold neither prompts nor secrets nor tracebacks."""
+    """A server process; what it logs must hold neither prompts nor secrets nor tracebacks, and its metrics neither."""
     environment: dict[str, Any] = {**COMMON, **env}
     server = Server(url, folder.mktemp("server"), kind=kind, ready_path=ready_path, **environment)
+    metrics = ""
     try:
         yield server.start()
+        with suppress(httpx.TransportError):  # a test may have stopped it
+            metrics = server.get("/metrics").text
     finally:
         server.kill()
     log = server.log_text()
-    assert CANARY not in log
-    assert CANARY_KEY not in log
-    assert "mgk_" not in log
+    for told in (log, metrics):
+        assert CANARY not in told
+        assert CANARY_KEY not in told
+        assert "mgk_" not in told
     assert "Traceback" not in log
     assert '"exception":' not in log
 

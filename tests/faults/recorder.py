@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections import defaultdict
@@ -171,4 +170,4 @@ def _epoch(moment: datetime | str | None) -> float | None:
 
 def _stream_of(call: UpstreamCall) -> str:
     """Streams of these tests name themselves in their system prompt."""
-    return json.dumps(call.body) if "messages" not in call.body else str(call.body["messages"][0]["content"])
+    return str(call.body["system"] if "system" in call.body else call.body["messages"][0]["content"])

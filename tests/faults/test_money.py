@@ -32,8 +32,12 @@ WAIT_SECONDS = 60
 
 LEDGER = "streaming_costrecord c JOIN streaming_stream s ON s.id = c.stream_id"
 MOVE_TO_DAY = (
-    "UPDATE streaming_costrecord SET created_at = ? WHERE stream_id IN"
-    f" (SELECT id FROM streaming_stream WHERE CAST(substr(stream_id, 6) AS integer) % {DAYS} = ?)"
+    (
+        "UPDATE streaming_costrecord SET created_at = ? WHERE stream_id IN"
+        " (SELECT id FROM streaming_stream WHERE NUMBER - NUMBER / DAYS * DAYS = ?)"
+    )
+    .replace("NUMBER", "CAST(substr(stream_id, 6) AS integer)")
+    .replace("DAYS", str(DAYS))
 )
 
 
