@@ -139,7 +139,9 @@ LOGGING: dict[str, Any] = {
     },
 }
 
-STREAM_EVENT_LOG = DEFAULTS["STREAM_EVENT_LOG"]
+REDIS_URL: str = env.str("REDIS_URL", default="")
+REDIS_EVENT_LOG = {"BACKEND": "streaming.eventlog.redis.RedisEventLog", "OPTIONS": {"url": REDIS_URL}}
+STREAM_EVENT_LOG: dict[str, Any] = REDIS_EVENT_LOG if REDIS_URL else DEFAULTS["STREAM_EVENT_LOG"]
 STREAM_PROVIDERS = DEFAULTS["STREAM_PROVIDERS"]
 # Every other setting of the app, by its own name, with the type of its default.
 globals().update(

@@ -31,7 +31,7 @@ from streaming.pricing import usd_per_million
 from streaming.providers import registry
 from streaming.providers.base import Model
 from streaming.responses import json_response, not_allowed, problem
-from streaming.snapshots import snapshot, snapshots
+from streaming.snapshots import snapshots
 from streaming.version import VERSION
 from streaming.views import failure, identity_of, not_found, started
 
@@ -219,7 +219,7 @@ async def list_streams(
 async def get_stream(request: HttpRequest, stream_id: str, user_id: Identifier = None) -> dict[str, Any]:
     """The snapshot of one of one's own streams; of a pruned one, what is kept."""
     owner, engine = await _owner(request, user_id, Scope.READ)
-    found = await engine.store.read_long(snapshot, owner, stream_id) if IDENTIFIER.fullmatch(stream_id) else None
+    found = await engine.snapshot(owner, stream_id) if IDENTIFIER.fullmatch(stream_id) else None
     if found is None:
         raise StreamNotFound
     return found
@@ -326,7 +326,7 @@ async def _cancel(request: HttpRequest, stream_id: str, user_id: str | None) -> 
     if not IDENTIFIER.fullmatch(stream_id):
         raise StreamNotFound
     closed = await engine.cancel(owner, stream_id)
-    shown = await engine.store.read_long(snapshot, owner, stream_id)
+    shown = await engine.snapshot(owner, stream_id)
     if shown is None:
         raise StreamNotFound  # a login has just taken it along
     return 200 if closed else 202, shown

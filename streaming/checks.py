@@ -12,9 +12,11 @@ from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
+from django.utils.module_loading import import_string
 
 from streaming.addresses import metrics_networks
 from streaming.conf import DEFAULTS, allowed_origins, settings
+from streaming.eventlog.base import EventLog
 from streaming.providers.servers import server_problems
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "testserver"})
@@ -125,6 +127,14 @@ def secret_key_is_kept(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
             id="streaming.W001",
         )
     ]
+
+
+@register("streaming")
+def event_log_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What the backend itself has to say of its options."""
+    configured = settings.STREAM_EVENT_LOG
+    log: type[EventLog] = import_string(configured["BACKEND"])
+    return log.check(**configured.get("OPTIONS", {}))
 
 
 @register(Tags.database)

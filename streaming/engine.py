@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.module_loading import import_string
 
@@ -13,7 +14,15 @@ from streaming import cancels, claims, conversations, lease
 from streaming.claims import Found, Owner
 from streaming.conf import settings
 from streaming.endings import CANCELLED, INTERRUPTED
-from streaming.errors import AheadOfLog, Conflict, ConversationNotFound, LogGone, StreamNotFound, StreamPruned
+from streaming.errors import (
+    AheadOfLog,
+    Conflict,
+    ConversationNotFound,
+    LogGone,
+    StreamNotFound,
+    StreamPruned,
+    Unavailable,
+)
 from streaming.eventlog.base import EventLog
 from streaming.journal import watch_loop
 from streaming.keys import Credential
@@ -24,7 +33,8 @@ from streaming.reader import Reader
 from streaming.readership import Readership
 from streaming.resumes import Resumes
 from streaming.revocations import Revocations
-from streaming.starts import Start, Starts
+from streaming.snapshots import read_answer, snapshot
+from streaming.starts import RETRY_SECONDS, Start, Starts
 from streaming.store import Store, StoreClosed
 from streaming.sweeper import Sweeper
 from streaming.tasks import Tasks
@@ -63,13 +73,13 @@ class Engine:
         self._readership = Readership(self.log, self.revocations)
         self._resumes = Resumes(self.store)
         self._process = 0
-        self._running = ExitStack()
+        self._running = AsyncExitStack()
 
     async def start(self) -> None:
         """Register the process, start the writer, the event log and the sweeper."""
         self.store.start()
         self._process = self._starts.process = (await self.store.write(lease.register, "web")).pk
-        self._running.enter_context(self.log.run())
+        await self._running.enter_async_context(self.log.run())
         live, readers = self._production.keys, self._readership.sizes
         sweeper = Sweeper(self.store, self.log, self._process, live, lambda: self.draining, readers)
         cancels_elsewhere = self._production.watch_cancels(self._process)
@@ -114,7 +124,7 @@ class Engine:
                 if place is not None:
                     place.leave()
         if not found.created:
-            _check_attach(found, ask)
+            await self._check_attach(found, ask)
         return Opened(found, id_made_here=ask.stream_id is None)
 
     async def cancel(self, owner: Owner, stream_id: str) -> bool:
@@ -134,9 +144,24 @@ class Engine:
                 while not found.closed:
                     # Does nothing as long as the producer lives.
                     await self.log.close(found.key, CANCELLED)
-                    await follower.wait(found.last_event_id, CANCEL_SECONDS)
+                    await follower.ended(CANCEL_SECONDS)
                     found = await self.store.read(claims.find, owner, stream_id) or found
         return found.closed
+
+    async def snapshot(self, owner: Owner, stream_id: str) -> dict[str, Any] | None:
+        """What is true of a stream now, with its text; None where the owner has no such stream. Raises Unavailable."""
+        shown = await self.store.read_long(snapshot, owner, stream_id)
+        if shown is None:
+            return None
+        if shown.closed:
+            return shown.body
+        answer = await read_answer(self.log, shown.key)
+        if self.log.failing is not None:
+            raise Unavailable("The event log is out of reach; try again.", retry_after=RETRY_SECONDS)
+        if answer.closes:
+            # It was closed in between: then its numbers are to be those of the end too.
+            shown = await self.store.read_long(snapshot, owner, stream_id) or shown
+        return {"text": answer.text, "last_event_id": answer.last_event_id, **shown.body}
 
     async def erase(self, owner: Owner, conversation_id: str) -> bool:
         """Forget the text of a conversation and keep its numbers; its live streams are cancelled.
@@ -181,7 +206,7 @@ class Engine:
 
         Streams that are still live are left to other processes.
         """
-        self._running.close()
+        await self._running.aclose()
         if self._process:
             with suppress(TimeoutError, StoreClosed):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -197,20 +222,25 @@ class Engine:
         for provider in registry.providers():
             await provider.aclose()
 
+    async def _check_attach(self, found: Found, ask: Ask) -> None:
+        """Raises Refusal where a stream cannot be attached to by this request."""
+        if found.pruned:
+            raise StreamPruned
+        if ask.message is not None and ask.fingerprint != found.fingerprint:
+            raise Conflict
+        if ask.after > found.last_event_id:
+            if found.closed:
+                raise AheadOfLog(found.last_event_id)
+            try:
+                # Of an open stream the log may know more.
+                await self.log.read(found.key, ask.after)
+            except LogGone as gone:
+                raise AheadOfLog(gone.end - 1) from None
+
     async def _until_idle(self, hurry: asyncio.Event) -> None:
         """Until no stream is live here, or ``hurry``."""
         while (self._production.size or self._starts.under_way) and not hurry.is_set():  # noqa: ASYNC110  # three conditions in one
             await asyncio.sleep(POLL_SECONDS)
-
-
-def _check_attach(found: Found, ask: Ask) -> None:
-    """Raises Refusal where a stream cannot be attached to by this request."""
-    if found.pruned:
-        raise StreamPruned
-    if ask.message is not None and ask.fingerprint != found.fingerprint:
-        raise Conflict
-    if ask.after > found.last_event_id:
-        raise AheadOfLog(found.last_event_id)
 
 
 def _make_log(store: Store) -> EventLog:

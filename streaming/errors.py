@@ -24,7 +24,8 @@
     │   │   └── BudgetExceeded  the answer may cost more than is left of a day's budget
     │   └── Unavailable         503
     ├── ProviderError           a provider failed; ends the stream with ``error``
-    └── LogGone                 a reader's place in the log is gone; its connection is closed
+    ├── LogGone                 a reader's place in the log is gone; its connection is closed
+    └── LogFull                 the log has no room for an append; the stream ends
 """
 
 from __future__ import annotations
@@ -266,4 +267,12 @@ class ProviderError(StreamingError):
 
 
 class LogGone(StreamingError):
-    """The log's end fell behind a reader's place, or the events it needs are gone."""
+    """The log's end fell behind a reader's place, or the events it needs are gone. ``end``: the next event id."""
+
+    def __init__(self, end: int = 0) -> None:
+        super().__init__(f"the log ends before event {end}")
+        self.end = end
+
+
+class LogFull(StreamingError):
+    """The log's store has had no room for an append for as long as one waits for it."""

@@ -44,6 +44,13 @@ def note_usage(stream: int, usage: Usage) -> None:
     )
 
 
+def note_tokens_all(counted: list[tuple[int, int]]) -> list[None]:
+    """Keep what was counted of answers, by stream, that others are to settle."""
+    for stream, tokens in counted:
+        CostRecord.objects.filter(pk=stream, state=CostState.PENDING).update(completion_tokens=tokens)
+    return [None] * len(counted)
+
+
 def settle(stream: int, settlement: Settlement) -> None:
     """Write down a stream's end and its cost, in place of what was put aside.
 
@@ -75,7 +82,10 @@ def settle(stream: int, settlement: Settlement) -> None:
 
 
 def settlement_from_log(stream: Stream, ending: Ending) -> Settlement:
-    """What the log and the pending record know of a stream that its producer did not finish."""
+    """What the log and the pending record know of a stream that its producer did not finish.
+
+    Where both have a count of the answer the larger one is true: a log may have lost its end.
+    """
     chunks = StreamEvent.objects.filter(stream=stream, type=EventType.MESSAGE_CHUNK).order_by("event_id")
     tokens, first = 0, None
     for data, elapsed_ms in chunks.values_list("data", "elapsed_ms").iterator():
@@ -84,7 +94,7 @@ def settlement_from_log(stream: Stream, ending: Ending) -> Settlement:
     lasted = (timezone.now() - stream.created_at).total_seconds() * 1000
     return Settlement(
         ending=ending,
-        usage=usage_of(stream.cost).answered_with(tokens),
+        usage=usage_of(stream.cost).answered_with(max(tokens, stream.cost.completion_tokens)),
         reported=False,
         prices=prices_of(stream.cost),
         latency_ms=max(0, min(round(lasted), MOST_MS)),

@@ -88,8 +88,15 @@ def raise_file_limit() -> None:
 
 
 def refuse_unsafe_settings() -> None:
-    """Raises ImproperlyConfigured where a check of this app finds an error: servers do not run checks."""
-    errors = [found for found in checks.run_checks(tags=["streaming"]) if found.level >= checks.ERROR]
+    """Raises ImproperlyConfigured where a check of this app finds an error: servers do not run checks.
+
+    A warning goes into the log.
+    """
+    findings = checks.run_checks(tags=["streaming"])
+    for found in findings:
+        if checks.WARNING <= found.level < checks.ERROR:
+            logger.warning("%s: %s", found.id, found.msg)
+    errors = [found for found in findings if found.level >= checks.ERROR]
     if errors:
         raise ImproperlyConfigured("\n".join(f"{error.id}: {error.msg}" for error in errors))
 

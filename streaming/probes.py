@@ -37,6 +37,8 @@ async def ready(request: HttpRequest) -> HttpResponse:
     failing = await _failing_database()
     if engine is None or not engine.log_is_running:
         failing["event_log"] = "the event log is not running"
+    elif engine.log.failing is not None:
+        failing["event_log"] = engine.log.failing
     if engine is not None and engine.draining:
         failing["draining"] = "the process is shutting down"
     if failing:

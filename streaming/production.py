@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import KeysView
 
-from streaming import cancels, metrics
+from streaming import cancels, ledger, metrics
 from streaming.endings import CANCELLED, FAILED, Ending
 from streaming.eventlog.base import EventLog
+from streaming.events import Event
 from streaming.journal import log_start, log_terminal, names
 from streaming.producer import Assignment, Producer
 from streaming.store import Store, StoreClosed
@@ -33,6 +34,11 @@ class Production:
     def size(self) -> int:
         """How many streams are live."""
         return len(self._live)
+
+    @property
+    def log_failing(self) -> str | None:
+        """See ``EventLog.failing``."""
+        return self._log.failing
 
     def keys(self) -> KeysView[int]:
         """The keys of the live streams."""
@@ -69,16 +75,22 @@ class Production:
 
     async def _run(self, producer: Producer, request_id: str) -> None:
         """Run a producer and make sure that its stream ends, whatever happens."""
-        key, attempt = producer.assignment.stream, producer.assignment.attempt
+        key = producer.assignment.stream
         try:
             with metrics.ACTIVE_STREAMS.track_inprogress(), self._log.follow(key):
-                if not await producer.run() and await self._log.close(key, FAILED, attempt=attempt) is None:
+                if not await producer.run() and await self._close(producer) is None:
                     logger.warning("fenced: another producer has this stream", extra=names(producer, request_id))
         except StoreClosed:
             logger.warning("the store closed under a live stream", extra=names(producer, request_id))
         except Exception as error:
             logger.exception("producer broke", extra={**names(producer, request_id), "error": type(error).__name__})
-            await self._log.close(key, FAILED, attempt=attempt)
+            await self._close(producer)
         finally:
             del self._live[key]
             log_terminal(producer, request_id)
+
+    async def _close(self, producer: Producer) -> Event | None:
+        """Close the stream of a producer that cannot. What it counted goes on record, also where its log is lost."""
+        key, tokens = producer.assignment.stream, producer.state.completion_tokens
+        await self._store.write(ledger.note_tokens_all, (key, tokens))
+        return await self._log.close(key, FAILED, attempt=producer.assignment.attempt)

@@ -1,33 +1,66 @@
-"""Snapshots: what is true of a stream, as JSON. Synchronous reads."""
+"""Snapshots: what is true of a stream, as JSON. Synchronous reads, but for the text of an open stream."""
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
 
 from streaming.claims import Owner
 from streaming.conversations import contains
+from streaming.errors import LogGone
+from streaming.eventlog.base import EventLog
 from streaming.eventlog.stored import text_until
-from streaming.events import usd
+from streaming.events import EventType, usd
 from streaming.models import Conversation, Stream
+from streaming.sse import data_of
 
 
-def snapshot(owner: Owner, stream_id: str) -> dict[str, Any] | None:
-    """A stream with its text, or None where the owner has no such stream.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A stream's snapshot. Of one that is open the text is still to be read from the log."""
 
-    ``text`` is exactly that of the events up to ``last_event_id``: the row is read first, then only the
-    events that its head knows of, and a log only grows. Of a pruned stream both are empty.
-    """
+    key: int
+    closed: bool
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an open stream has said up to an event. ``closes``: that is its terminal one."""
+
+    text: str
+    last_event_id: int
+    closes: bool
+
+
+def snapshot(owner: Owner, stream_id: str) -> Shown | None:
+    """A stream, with its text where it is closed (of a pruned one: none); None where the owner has no such stream."""
     stream = _rows(owner).filter(stream_id=stream_id).first()
     if stream is None:
         return None
-    end = stream.head.next_event_id
-    text = text_until(stream.pk, end)
-    if not text and stream.head.closed:
+    if not stream.head.closed:
+        return Shown(stream.pk, False, _numbers(stream))
+    text = text_until(stream.pk, stream.head.next_event_id)
+    if not text:
         # Where it was pruned between the two queries, both halves are to say so.
         stream.refresh_from_db(fields=["message", "pruned_at"])
-    return {**_numbers(stream), "text": text, "last_event_id": end - 1}
+    whole = {**_numbers(stream), "text": text, "last_event_id": stream.head.next_event_id - 1}
+    return Shown(stream.pk, True, whole)
+
+
+async def read_answer(log: EventLog, stream: int) -> Answer:
+    """The text of exactly the events up to the one that is named: what the log shows now."""
+    text: list[str] = []
+    after, closes = -1, False
+    with suppress(LogGone):
+        while page := await log.read(stream, after):
+            text += (json.loads(data)["content"] for data in data_of(page.frames, EventType.MESSAGE_CHUNK.wire_name))
+            after, closes = page.last_event_id, page.closes
+    return Answer("".join(text), after, closes)
 
 
 def snapshots(

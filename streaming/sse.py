@@ -6,6 +6,7 @@ The format is that of the HTML Standard, section 9.2 "Server-sent events".
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from streaming.events import Event
 
@@ -40,6 +41,14 @@ def format_sse_event(event_type: str, data: str, event_id: int) -> str:
 def frame(event: Event) -> bytes:
     """The bytes of an event on the wire, a function of the event alone."""
     return format_sse_event(event.type.wire_name, event.data, event.event_id).encode()
+
+
+def data_of(frames: bytes, event_type: str) -> Iterator[str]:
+    """The data of the frames of one type, among frames that ``frame`` made."""
+    start = f"event: {event_type}\n".encode()
+    for each in frames.split(b"\n\n"):
+        if each.startswith(start):
+            yield each.partition(b"\ndata: ")[2].decode()
 
 
 def parse_cursor(text: str) -> int | None:

@@ -111,6 +111,8 @@ class Starts:
             registry.require_configured(provider)
             if self.refused:
                 raise Unavailable("The server is shutting down; try again.", retry_after=RETRY_SECONDS)
+            if self._production.log_failing is not None:
+                raise Unavailable("The event log is out of reach; try again.", retry_after=RETRY_SECONDS)
             if self._production.size + self.under_way >= settings.STREAM_MAX_STREAMS:
                 raise Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
         except Unavailable:

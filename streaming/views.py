@@ -34,7 +34,6 @@ from streaming.responses import (
     not_allowed,
     problem,
 )
-from streaming.snapshots import snapshot
 from streaming.sse import OPENING, UNDISPATCHED_ID
 from streaming.store import StoreClosed
 
@@ -100,8 +99,7 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     if ask.message is not None and not opened.started:
         count_saved_call()
     if wants_json:
-        read = engine.store.read if opened.started else engine.store.read_long
-        shown = await read(snapshot, owner, opened.found.stream_id)
+        shown = await engine.snapshot(owner, opened.found.stream_id)
         return json_response(shown or {}, 201 if opened.started else 200, **{"X-Stream-Id": opened.found.stream_id})
     if not opened.started:
         log_resume(opened.found.stream_id, request_id, ask.after, opened.found.last_event_id)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import databases
+from tests.redis_server import RedisServer
 from tests.servers import Server
 
 # Tests of pure or synchronous code that meet Django's connection would find the wrong database: none is shared.
@@ -25,6 +26,16 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> databases.SQLite:
 def postgresql() -> Iterator[databases.PostgreSQL]:
     """Makes PostgreSQL databases."""
     yield from databases.postgresql()
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for the tests that do it no harm."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        yield server.start()
+    finally:
+        server.kill()
 
 
 @pytest.fixture

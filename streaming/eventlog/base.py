@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
+
+from django.core.checks import CheckMessage
 
 from streaming.endings import Ending
 from streaming.events import Event
@@ -35,7 +37,8 @@ class Append:
     """Events for the end of a log, with contiguous ids.
 
     ``stream`` is the key of the Stream, ``attempt`` the producer's claim on it. Where the last event is
-    terminal the log is closed with it. ``record`` runs once, in the same SQL transaction.
+    terminal the log is closed with it, and ``record`` runs once, in the same SQL transaction. With other
+    events it is committed before they are shown, and may run again where the append is repeated.
     """
 
     stream: int
@@ -63,6 +66,10 @@ class Follower(Protocol):
         """
         ...
 
+    async def ended(self, seconds: float) -> bool:
+        """Wait until the log is closed, or gone; False where it was not within ``seconds``."""
+        ...
+
     def wake(self) -> None:
         """End the waits on this stream now."""
         ...
@@ -76,15 +83,28 @@ class EventLog(ABC):
     * Fenced: an append is applied only at the log's very end, by the attempt that holds it, and never
       after a terminal event. The same append again is a success.
     * Closed once: ``append`` of a terminal event and ``close`` exclude each other.
+    * Kept in SQL: a closed stream's events are there, and its head is closed there, in the transaction that
+      settles its cost. Of an open stream SQL may know less than the log.
     """
 
+    failing: str | None = None
+    """Why the log cannot be used at the moment, beyond the database; None where it can."""
+
+    @classmethod
+    def check(cls, **options: Any) -> list[CheckMessage]:
+        """System checks of what ``options`` name."""
+        return []
+
     @abstractmethod
-    def run(self) -> AbstractContextManager[None]:
-        """Start and stop what the backend does in the background of this process's event loop."""
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Start and stop what the backend does in the background of this process's event loop.
+
+        When it stops, appends that still wait raise StoreClosed; what is in the log can still be read.
+        """
 
     @abstractmethod
     async def append(self, append: Append) -> Outcome:
-        """Append; waits while the store is out of reach, until the outcome is known."""
+        """Append; waits while the store is out of reach, until the outcome is known. Raises LogFull."""
 
     @abstractmethod
     async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Event | None:
@@ -99,7 +119,7 @@ class EventLog(ABC):
     async def read(self, stream: int, after: int) -> Page | None:
         """The frames after event ``after``, at most ``PAGE_BYTES``; None where there are none (yet).
 
-        Raises LogGone where events are missing that the log once had.
+        Raises LogGone where events are missing that the log once had, or where ``after`` is beyond its end.
         """
 
     @abstractmethod

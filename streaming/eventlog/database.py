@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,14 +23,13 @@ from django.db.models import Q
 
 from streaming import ledger
 from streaming.endings import Ending
-from streaming.errors import LogGone
 from streaming.eventlog.base import Append, EventLog, Follower, Outcome, Page
-from streaming.eventlog.stored import events_between, is_sealed, read_part
-from streaming.eventlog.tails import SealedPages, Tail, Tails
+from streaming.eventlog.pages import StoredPages
+from streaming.eventlog.stored import events_between, select_heads, select_pruned
+from streaming.eventlog.tails import Tail, Tails
 from streaming.events import Event
 from streaming.lease import is_dead, store_clock
 from streaming.models import Process, Stream, StreamEvent, StreamHead
-from streaming.sse import frame
 from streaming.store import Store
 
 logger = logging.getLogger("streaming.eventlog")
@@ -55,6 +54,8 @@ class Closing:
     stream: int
     ending: Ending
     attempt: int | None
+    events: Sequence[Event] = ()
+    """The whole log, where SQL does not have it yet."""
 
 
 class DatabaseEventLog(EventLog):
@@ -64,10 +65,10 @@ class DatabaseEventLog(EventLog):
         self._store = store
         self._poll_seconds = poll_seconds
         self._tails = Tails()
-        self._sealed = SealedPages()
+        self._pages = StoredPages(store)
 
-    @contextmanager
-    def run(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self._poll())
         try:
             yield
@@ -90,41 +91,11 @@ class DatabaseEventLog(EventLog):
 
     async def read(self, stream: int, after: int) -> Page | None:
         try:
-            return await self._read(stream, after)
+            return await self._tails.read(stream, after, self._pages.load)
         except Error as error:
             logger.warning("cannot read", extra={"error": type(error).__name__})
             await asyncio.sleep(self._poll_seconds)
             return None
-
-    async def _read(self, stream: int, after: int) -> Page | None:
-        tail = self._tails.get(stream)
-        if tail is None:
-            return to_page((await self._store.read(read_part, stream, after)).events)
-        if (page := tail.page(after)) is not None:
-            return page
-        if after + 1 >= tail.window_end:
-            async with tail.loading:
-                return tail.page(after) or await self._load(tail, after)
-        return await self._load(tail, after)
-
-    async def _load(self, tail: Tail, after: int) -> Page | None:
-        known_end = tail.end
-        if (page := self._sealed.get(tail.stream, after)) is not None:
-            # The log may have been pruned since the page was kept.
-            if await self._store.read(is_sealed, tail.stream):
-                return tail.keep(after, page)
-            self._sealed.forget(tail.stream)
-        part = await self._store.read(read_part, tail.stream, after)
-        if not part.events and after + 1 < known_end:
-            raise LogGone
-        if part.sealed and (page := to_page(part.events)) is not None:
-            self._sealed.keep(tail.stream, after, page)
-            return tail.keep(after, page)
-        if part.events and part.events[-1].event_id + 1 >= tail.end:
-            tail.extend(part.events)
-            if (page := tail.page(after)) is not None:
-                return page
-        return to_page(part.events)
 
     @contextmanager
     def follow(self, stream: int) -> Iterator[Follower]:
@@ -146,7 +117,7 @@ class DatabaseEventLog(EventLog):
                 if (tail := self._tails.get(stream)) is not None:
                     _compare(tail, known_end, heads.get(stream))
             for stream in pruned:
-                self._sealed.forget(stream)
+                self._pages.forget(stream)
                 if (tail := self._tails.get(stream)) is not None:
                     tail.lose()
 
@@ -184,36 +155,19 @@ def close_all(closings: list[Closing]) -> list[Event | None]:
         (closing.stream for closing in closings), skip_locked=connection.features.has_select_for_update_skip_locked
     )
     wanted = [closing for closing in closings if closing.stream in heads and _may_close(closing, heads[closing.stream])]
-    orphans = _without_producer({closing.stream for closing in wanted if closing.attempt is None})
+    orphans = without_producer({closing.stream for closing in wanted if closing.attempt is None})
     streams = Stream.objects.select_related("cost").in_bulk([closing.stream for closing in wanted])
     appends: dict[int, Append] = {}
     for closing in wanted:
-        if closing.attempt is not None or closing.stream in orphans:
+        if closing.stream not in appends and (closing.attempt is not None or closing.stream in orphans):
+            _keep(closing, heads)
             append = _closing_append(closing, streams[closing.stream], heads[closing.stream])
-            appends.setdefault(closing.stream, append)
+            appends[closing.stream] = append
     for append in appends.values():
         heads[append.stream] = (append.attempt, append.events[0].event_id + 1, True)
     _apply(list(appends.values()), heads)
     made = {append.stream: append.events[0] for append in appends.values()}
     return [made.get(closing.stream) or _terminal(closing.stream, heads) for closing in closings]
-
-
-def select_heads(streams: list[int]) -> dict[int, tuple[int, bool]]:
-    """``(next event id, closed)`` by stream."""
-    rows = StreamHead.objects.filter(pk__in=streams).values_list("pk", "next_event_id", "closed")
-    return {stream: (end, closed) for stream, end, closed in rows}
-
-
-def select_pruned(streams: list[int]) -> list[int]:
-    """Those whose events are gone."""
-    return list(Stream.objects.filter(pk__in=streams, pruned_at__isnull=False).values_list("pk", flat=True))
-
-
-def to_page(events: list[Event]) -> Page | None:
-    """The frames of some events as one page."""
-    if not events:
-        return None
-    return Page(b"".join(map(frame, events)), events[-1].event_id, events[-1].type.is_terminal)
 
 
 def _lock_heads(streams: Iterable[int], *, skip_locked: bool = False) -> dict[int, tuple[int, int, bool]]:
@@ -290,6 +244,14 @@ def _may_close(closing: Closing, head: tuple[int, int, bool]) -> bool:
     return not closed and closing.attempt in {None, attempt}
 
 
+def _keep(closing: Closing, heads: dict[int, tuple[int, int, bool]]) -> None:
+    """Write the events that are not in SQL yet."""
+    attempt, end, _ = heads[closing.stream]
+    if events := closing.events[end:]:
+        _insert([Append(closing.stream, attempt, events)])
+        heads[closing.stream] = (attempt, end + len(events), False)
+
+
 def _closing_append(closing: Closing, stream: Stream, head: tuple[int, int, bool]) -> Append:
     attempt, end, _ = head
     settlement = ledger.settlement_from_log(stream, closing.ending)
@@ -305,7 +267,7 @@ def _terminal(stream: int, heads: dict[int, tuple[int, int, bool]]) -> Event | N
     return next(iter(events_between(stream, last, last)), None)
 
 
-def _without_producer(streams: set[int]) -> set[int]:
+def without_producer(streams: set[int]) -> set[int]:
     """Those of these streams whose producer's process is dead, or that have none."""
     if not streams:
         return set()

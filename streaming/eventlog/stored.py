@@ -19,7 +19,7 @@ from streaming.errors import LogGone
 from streaming.eventlog.base import PAGE_BYTES
 from streaming.eventlog.record import Record
 from streaming.events import Event, EventType
-from streaming.models import StreamEvent, StreamRecord
+from streaming.models import Stream, StreamEvent, StreamHead, StreamRecord
 
 PAGE_EVENTS = 512
 """The most events of a page; 64 KiB of ordinary frames."""
@@ -106,6 +106,17 @@ def terminals_of(streams: list[int]) -> dict[int, Event]:
     for key, records in _records([key for key in streams if key not in found], only_last=True).items():
         found[key] = records[-1].last()
     return found
+
+
+def select_heads(streams: list[int]) -> dict[int, tuple[int, bool]]:
+    """``(next event id, closed)`` by stream."""
+    rows = StreamHead.objects.filter(pk__in=streams).values_list("pk", "next_event_id", "closed")
+    return {stream: (end, closed) for stream, end, closed in rows}
+
+
+def select_pruned(streams: list[int]) -> list[int]:
+    """Those whose events are gone."""
+    return list(Stream.objects.filter(pk__in=streams, pruned_at__isnull=False).values_list("pk", flat=True))
 
 
 def _page(events: Iterator[Event], after: int) -> list[Event]:

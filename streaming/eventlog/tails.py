@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from streaming.errors import LogGone
@@ -35,7 +35,10 @@ class Tail:
     def __init__(self, stream: int) -> None:
         self.stream = stream
         self.users = 0
-        self.written_here = 0
+        self.written_here = False
+        """Whether this process appends to the log, so that nobody has to tell it of its end."""
+        self.located = False
+        """Whether the log's end was asked for since the tail came into use."""
         self.end = 0
         self.closed = False
         self.gone = False
@@ -86,7 +89,7 @@ class Tail:
     def page(self, after: int) -> Page | None:
         """The page after ``after`` from memory; None where the window does not have it. Raises LogGone."""
         if self.gone:
-            raise LogGone
+            raise LogGone(self.end)
         if page := self._pages.get(after):
             return page
         start = after + 1 - self._first
@@ -108,25 +111,44 @@ class Tail:
     def keep(self, after: int, page: Page) -> Page:
         """Keep a page of a log that does not grow any more."""
         if self.gone:
-            raise LogGone
+            raise LogGone(self.end)
         if len(self._pages) < SHARED_PAGES:
             self._pages[after] = page
         self.reach(page.last_event_id + 1, closed=page.closes)
         return page
 
+    def take(self, after: int, events: Sequence[Event]) -> Page | None:
+        """The page of events that were read after ``after``; those of the log's end are kept."""
+        if events and events[-1].event_id + 1 >= self.end:
+            self.extend(events)
+            if (page := self.page(after)) is not None:
+                return page
+        return to_page(events)
+
     async def wait(self, after: int, seconds: float) -> bool:
         """See ``Follower.wait``."""
         if self._has_more(after):
             return True
+        await self._growth(seconds)
+        return self._has_more(after)
+
+    async def ended(self, seconds: float) -> bool:
+        """See ``Follower.ended``."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        while not self.closed and not self.gone and (left := deadline - clock()) > 0:
+            await self._growth(left)
+        return self.closed or self.gone
+
+    async def _growth(self, seconds: float) -> None:
         if self._grown is None:
             self._grown = asyncio.get_running_loop().create_future()
         await asyncio.wait((self._grown,), timeout=seconds)
-        return self._has_more(after)
 
     def _has_more(self, after: int) -> bool:
         # Who waits at the end of a closed log has another event in the place of its terminal one.
         if self.gone or (self.closed and self.end <= after + 1):
-            raise LogGone
+            raise LogGone(self.end)
         return self.end > after + 1
 
     def wake(self) -> None:
@@ -134,6 +156,17 @@ class Tail:
         if self._grown is not None:
             self._grown.set_result(None)
             self._grown = None
+
+
+Load = Callable[[int, int, Tail | None], Awaitable[Page | None]]
+"""The page of a stream after an event from the store; the tail, where there is one, may keep it. Raises LogGone."""
+
+
+def to_page(events: Sequence[Event]) -> Page | None:
+    """The frames of some events as one page."""
+    if not events:
+        return None
+    return Page(b"".join(map(frame, events)), events[-1].event_id, events[-1].type.is_terminal)
 
 
 class Tails:
@@ -153,6 +186,18 @@ class Tails:
     def closed(self) -> list[Tail]:
         """Those that are read to a known end, whose events may be pruned meanwhile."""
         return [tail for tail in self._tails.values() if tail.closed and not tail.gone]
+
+    async def read(self, stream: int, after: int, load: Load) -> Page | None:
+        """See ``EventLog.read``: from memory, else by ``load``, once for all who wait at the end."""
+        tail = self.get(stream)
+        if tail is None:
+            return await load(stream, after, None)
+        if (page := tail.page(after)) is not None:
+            return page
+        if after + 1 >= tail.window_end:
+            async with tail.loading:
+                return tail.page(after) or await load(stream, after, tail)
+        return await load(stream, after, tail)
 
     @contextmanager
     def use(self, stream: int) -> Iterator[Tail]:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import environ
 import pytest
 from django.conf import settings as django_settings
 from django.db import connections
+from redis import Redis
 
 from streaming import claims, lease, sealing
 from streaming.claims import Claim, Found, Owner
 from streaming.eventlog.base import Append, EventLog, Outcome
 from streaming.eventlog.database import DatabaseEventLog
+from streaming.eventlog.kept import select_places
+from streaming.eventlog.redis import RedisEventLog
+from streaming.eventlog.redis_scripts import Log
 from streaming.events import Event, EventType
-from streaming.models import Process
+from streaming.models import Process, StreamEvent, StreamHead
 from streaming.params import Ask
 from streaming.pricing import Prices
 from streaming.store import Store
+from tests.redis_server import RedisServer
 
-BACKENDS: dict[str, Callable[[Store], EventLog]] = {
-    "database": lambda store: DatabaseEventLog(store, poll_seconds=0.05),
-}
+Make = Callable[[Store], EventLog]
 
 PRICES = Prices(input=150_000, output=600_000, cached_input=150_000, cache_write=150_000, source="tests")
 
@@ -47,19 +51,25 @@ def connected_to(url: str) -> Iterator[None]:
         connections.settings = before
 
 
+Harm = Callable[[int, Sequence[int], int | None], None]
+
+
 @dataclass
 class Bench:
     """A log with what a test needs around it: processes, streams, a second instance as another process has."""
 
-    make: Callable[[Store], EventLog]
+    make: Make
+    harm: Harm
     store: Store = field(default_factory=Store)
     log: EventLog = field(init=False)
     process: Process = field(init=False)
     made: int = 0
+    running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def start(self) -> Bench:
         self.store.start()
         self.log = self.make(self.store)
+        await self.running.enter_async_context(self.log.run())
         self.process = await self.store.write(lease.register, "web")
         return self
 
@@ -96,27 +106,58 @@ class Bench:
 
     async def other(self) -> Bench:
         """The same log as another process sees it."""
-        return await Bench(self.make).start()
+        return await Bench(self.make, self.harm).start()
+
+    async def lose(self, stream: Found, *event_ids: int, end: int | None = None) -> None:
+        """Take events of an open stream out of its log, and set back its end, behind the log's back."""
+        await self.store.read(self.harm, stream.key, event_ids, end)
 
     async def stop(self) -> None:
+        await self.running.aclose()
         await self.store.stop_writing()
         await self.store.close()
+
+
+def harm_database(stream: int, event_ids: Sequence[int], end: int | None) -> None:
+    """See ``Bench.lose``."""
+    StreamEvent.objects.filter(stream=stream, event_id__in=event_ids).delete()
+    if end is not None:
+        StreamHead.objects.filter(pk=stream).update(next_event_id=end)
+
+
+def harm_redis(url: str, stream: int, event_ids: Sequence[int], end: int | None) -> None:
+    """See ``Bench.lose``."""
+    [place] = select_places([stream])
+    assert place is not None
+    log = Log(f"magic:{place.token}")
+    with Redis.from_url(url) as client:
+        assert client.xdel(log.events, *(f"{event_id + 1}-0" for event_id in event_ids)) == len(event_ids)
+        if end is not None:
+            client.hset(log.head, "end", end)
 
 
 Scenario = Callable[[Bench], Awaitable[None]]
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=["database", "redis"])
+def backend(request: pytest.FixtureRequest) -> tuple[Make, Harm]:
+    """A backend: how it is made, and how its logs are harmed."""
+    if request.param == "database":
+        return lambda store: DatabaseEventLog(store, poll_seconds=0.05), harm_database
+    redis: RedisServer = request.getfixturevalue("redis")
+    return lambda store: RedisEventLog(store, url=redis.url, poll_seconds=0.1), partial(harm_redis, redis.url)
+
+
+@pytest.fixture
 def run(
-    request: pytest.FixtureRequest, database_url: str, django_db_blocker: pytest.FixtureRequest
+    backend: tuple[Make, Harm], database_url: str, django_db_blocker: pytest.FixtureRequest
 ) -> Iterator[Callable[[Scenario], None]]:
     """Run a scenario with a bench of its own."""
 
     async def with_bench(scenario: Scenario) -> None:
-        bench = await Bench(BACKENDS[request.param]).start()
+        bench = await Bench(*backend).start()
         try:
-            with bench.log.run():
-                await scenario(bench)
+            await scenario(bench)
         finally:
             await bench.stop()
 

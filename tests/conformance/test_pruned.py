@@ -21,7 +21,7 @@ def test_who_reads_it_is_told_within_2_seconds_also_of_what_is_in_memory(run: Ru
     async def scenario(bench: Bench) -> None:
         stream = await bench.stream()
         other = await bench.other()
-        with other.log.run(), bench.log.follow(stream.key), other.log.follow(stream.key):
+        with bench.log.follow(stream.key), other.log.follow(stream.key):
             await bench.append(stream, chunk(0), chunk(1), done(2))
             for each in (bench, other):
                 page = await each.log.read(stream.key, -1)

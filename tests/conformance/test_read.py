@@ -10,7 +10,6 @@ import pytest
 from streaming.errors import LogGone
 from streaming.eventlog.base import PAGE_BYTES
 from streaming.events import Event, EventType
-from streaming.models import StreamEvent, StreamHead
 from streaming.sse import frame
 from tests.conformance.conftest import Bench, chunk, done
 
@@ -72,7 +71,7 @@ def test_a_follower_in_another_process_is_woken_and_reads_every_event(run: Run) 
 
         async def follow() -> bytes:
             taken, after = b"", -1
-            with other.log.run(), other.log.follow(stream.key) as follower:
+            with other.log.follow(stream.key) as follower:
                 while True:
                     await follower.wait(after, 60)
                     if page := await other.log.read(stream.key, after):
@@ -109,16 +108,12 @@ def test_a_follower_is_told_when_the_end_of_the_log_falls_back(run: Run) -> None
         stream = await bench.stream()
         await bench.append(stream, chunk(0), chunk(1), chunk(2))
         other = await bench.other()
-        with other.log.run(), other.log.follow(stream.key) as follower:
+        with other.log.follow(stream.key) as follower:
             page = await other.log.read(stream.key, -1)
             assert page is not None and page.last_event_id == 2
             waiting = asyncio.create_task(follower.wait(2, 60))
 
-            def lose() -> None:
-                StreamEvent.objects.filter(stream=stream.key, event_id__gt=0).delete()
-                StreamHead.objects.filter(pk=stream.key).update(next_event_id=1)
-
-            await other.store.read(lose)
+            await other.lose(stream, 1, 2, end=1)
             with pytest.raises(LogGone):
                 await asyncio.wait_for(waiting, 2)
         await other.stop()
@@ -130,7 +125,7 @@ def test_a_hole_in_the_log_is_told_and_not_skipped(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         stream = await bench.stream()
         await bench.append(stream, *(chunk(n) for n in range(5)))
-        await bench.store.read(StreamEvent.objects.filter(stream=stream.key, event_id=2).delete)
+        await bench.lose(stream, 2)
         with pytest.raises(LogGone):
             await bench.frames(stream)
 

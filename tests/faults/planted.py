@@ -36,7 +36,7 @@ def plant() -> None:
     wrap(database, "_compare", _do_not_look_at_the_head)
     wrap(Engine, "read", _skip_one_at_a_resume)
     wrap(Producer, "_generate", _ask_twice)
-    wrap(database, "_without_producer", _leave_orphans)
+    wrap(database, "without_producer", _leave_orphans)
     wrap(database, "_judge", _fence_nobody)
     wrap(Producer, "run", _go_on_after_the_end)
     wrap(Reader, "close", _cancel_when_a_reader_leaves)

@@ -1,0 +1,206 @@
+"""The process's way to Redis: commands that are repeated until their outcome is known, and questions.
+
+Redis may be away, silent, starting, full, or a replica that is not promoted yet. A command waits for all of
+that and is repeated as it is, so every script bears that. A question fails, for its caller to ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from redis.asyncio.connection import BlockingConnectionPool, Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from streaming.errors import LogFull
+from streaming.eventlog.redis_scripts import ALL, Command
+from streaming.store import StoreClosed
+
+logger = logging.getLogger("streaming.eventlog")
+
+CONNECTIONS = 8
+CONNECT_SECONDS = 2
+ANSWER_SECONDS = 5
+"""A server that is silent for so long is given up, and asked again on a new connection."""
+
+BATCH = 500
+"""The most scripts of one round trip."""
+
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.02, 1.0
+
+FULL_SECONDS = 10
+"""How long an append waits for memory. What frees memory is the end of streams, so waiting must end too."""
+
+PASSING = (MasterDownError, ReadOnlyError, TryAgainError)
+PASSING_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE")
+"""The errors of a server that will take the same command later, or after a fail-over."""
+
+
+@dataclass(slots=True)
+class _Call:
+    command: Command
+    result: asyncio.Future[Any]
+    began: float = field(default_factory=monotonic)
+
+
+class Link:
+    """Connections to one Redis, for one event loop. ``url`` as redis-py takes it."""
+
+    def __init__(self, url: str) -> None:
+        self.failing: str | None = None
+        """Why Redis did not serve the last time that it was asked; None where it did."""
+        self._pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=ANSWER_SECONDS,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+        )
+        self._pending: list[_Call] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    async def repeat(self, command: Command) -> Any:
+        """The answer to a command that may be repeated, which it is until its outcome is known.
+
+        Shares a round trip with others. Raises LogFull, and StoreClosed while stopping.
+        """
+        if self._stopping.is_set():
+            raise StoreClosed
+        call = _Call(command, asyncio.get_running_loop().create_future())
+        self._pending.append(call)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write_all())
+        return await call.result
+
+    async def ask(self, *commands: Command) -> list[Any]:
+        """The answers to some commands now, in one round trip. Raises RedisError."""
+        async with self.connection() as connection:
+            answers = await send(connection, commands)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                await send(connection, [("SCRIPT", "LOAD", script.text) for script in ALL])
+                answers = await send(connection, commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                self._note(answer)
+                raise answer
+        self.failing = None
+        return answers
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of one's own. Raises RedisError where there is none, or where it breaks."""
+        try:
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it out
+            try:
+                yield connection
+            except BaseException:
+                # What was asked and not answered must not answer the next one.
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await self._pool.release(connection)
+        except (RedisError, OSError) as error:
+            self._note(error)
+            raise
+
+    async def stop(self) -> None:
+        """Give up what is still to be written, and close the connections; a later read opens new ones."""
+        self._stopping.set()
+        if self._writer is not None:
+            await self._writer
+        await self._pool.disconnect()
+
+    async def _write_all(self) -> None:
+        retry = FIRST_RETRY_SECONDS
+        while self._pending:
+            batch = list(islice(self._pending, BATCH))
+            del self._pending[: len(batch)]
+            again = await self._write_batch(batch)
+            if len(again) < len(batch):
+                retry = FIRST_RETRY_SECONDS
+            if not again:
+                continue
+            self._pending[:0] = again
+            try:
+                await asyncio.wait_for(self._stopping.wait(), retry)
+            except TimeoutError:
+                retry = min(2 * retry, LAST_RETRY_SECONDS)
+            else:
+                self._give_up()
+
+    async def _write_batch(self, batch: list[_Call]) -> list[_Call]:
+        """Those whose outcome is not known yet, or that the server does not take now."""
+        try:
+            async with self.connection() as connection:
+                answers = await send(connection, [call.command for call in batch])
+                if any(isinstance(answer, NoScriptError) for answer in answers):
+                    await send(connection, [("SCRIPT", "LOAD", script.text) for script in ALL])
+        except (RedisError, OSError):
+            return batch
+        self.failing = None
+        return [call for call, answer in zip(batch, answers, strict=True) if not self._settle(call, answer)]
+
+    def _settle(self, call: _Call, answer: Any) -> bool:
+        """Give a call its answer; False where it is to be repeated."""
+        if isinstance(answer, NoScriptError):
+            return False
+        if isinstance(answer, OutOfMemoryError):
+            self._note(answer)
+            if monotonic() - call.began < FULL_SECONDS:
+                return False
+            answer = LogFull()
+        elif _passes(answer):
+            self._note(answer)
+            return False
+        if not call.result.cancelled():
+            if isinstance(answer, Exception):
+                call.result.set_exception(answer)
+            else:
+                call.result.set_result(answer)
+        return True
+
+    def _give_up(self) -> None:
+        while self._pending:
+            call = self._pending.pop()
+            if not call.result.cancelled():
+                call.result.set_exception(StoreClosed())
+
+    def _note(self, error: Exception) -> None:
+        if self.failing is None:
+            logger.warning("Redis out of reach, trying again", extra={"error": type(error).__name__})
+        self.failing = f"Redis does not serve ({type(error).__name__})"
+
+
+async def send(connection: Connection, commands: Sequence[Command]) -> list[Any]:
+    """The answers to some commands, errors of single ones among them."""
+    await connection.send_packed_command(connection.pack_commands(commands))
+    answers: list[Any] = []
+    for _ in commands:
+        try:
+            answers.append(await connection.read_response())
+        except ResponseError as error:
+            answers.append(error)
+    return answers
+
+
+def _passes(answer: Any) -> bool:
+    return isinstance(answer, PASSING) or (isinstance(answer, ResponseError) and str(answer).startswith(PASSING_CODES))
