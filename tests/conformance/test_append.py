@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from streaming import ledger
 from streaming.endings import FAILED
 from streaming.eventlog.base import Append, Outcome
 from streaming.events import Event, EventType
+from streaming.models import CostRecord
+from streaming.pricing import Usage
 from streaming.sse import frame
 from tests.conformance.conftest import Bench, chunk, done
 
@@ -88,6 +91,19 @@ def test_a_terminal_event_settles_once_in_the_same_transaction(run: Run) -> None
         for _ in range(3):
             await bench.append(stream, done(0), record=lambda: settled.append(1))
         assert settled == [1]
+
+    run(scenario)
+
+
+def test_what_is_recorded_with_events_is_committed_when_they_are_shown(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        other = await bench.other()
+        stream = await bench.stream()
+        early = Usage(prompt_tokens=77, cached_tokens=70)
+        await bench.append(stream, chunk(0), record=lambda: ledger.note_usage(stream.key, early))
+        record = await other.store.read(CostRecord.objects.get, pk=stream.key)
+        assert (record.state, record.prompt_tokens, record.cached_tokens) == ("pending", 77, 70)
+        await other.stop()
 
     run(scenario)
 
