@@ -19,6 +19,7 @@ from redis.asyncio.connection import BlockingConnectionPool, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    ConnectionError,
     MasterDownError,
     NoScriptError,
     OutOfMemoryError,
@@ -63,8 +64,8 @@ class Link:
     """Connections to one Redis, for one event loop. ``url`` as redis-py takes it."""
 
     def __init__(self, url: str) -> None:
-        self.failing: str | None = None
-        """Why Redis did not serve the last time that it was asked; None where it did."""
+        self._failed: str | None = None
+        self._full_at = -FULL_SECONDS
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
@@ -77,6 +78,13 @@ class Link:
         self._pending: list[_Call] = []
         self._writer: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+
+    @property
+    def failing(self) -> str | None:
+        """Why Redis did not serve the last time that it was asked, or is full; None where it does."""
+        if self._failed is None and monotonic() - self._full_at < FULL_SECONDS:
+            return "Redis is out of memory"
+        return self._failed
 
     async def repeat(self, command: Command) -> Any:
         """The answer to a command that may be repeated, which it is until its outcome is known.
@@ -93,34 +101,26 @@ class Link:
 
     async def ask(self, *commands: Command) -> list[Any]:
         """The answers to some commands now, in one round trip. Raises RedisError."""
-        async with self.connection() as connection:
-            answers = await send(connection, commands)
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                await send(connection, [("SCRIPT", "LOAD", script.text) for script in ALL])
-                answers = await send(connection, commands)
+        answers = await self._send(commands)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            answers = await self._send(commands)
         for answer in answers:
             if isinstance(answer, Exception):
-                self._note(answer)
                 raise answer
-        self.failing = None
         return answers
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of one's own. Raises RedisError where there is none, or where it breaks."""
+        """A connection of one's own. Raises RedisError."""
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it out
         try:
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it out
-            try:
-                yield connection
-            except BaseException:
-                # What was asked and not answered must not answer the next one.
-                await connection.disconnect(nowait=True)
-                raise
-            finally:
-                await self._pool.release(connection)
-        except (RedisError, OSError) as error:
-            self._note(error)
+            yield connection
+        except BaseException:
+            # What was asked and not answered must not answer the next one.
+            await connection.disconnect(nowait=True)
             raise
+        finally:
+            await self._pool.release(connection)
 
     async def stop(self) -> None:
         """Give up what is still to be written, and close the connections; a later read opens new ones."""
@@ -150,22 +150,39 @@ class Link:
     async def _write_batch(self, batch: list[_Call]) -> list[_Call]:
         """Those whose outcome is not known yet, or that the server does not take now."""
         try:
-            async with self.connection() as connection:
-                answers = await send(connection, [call.command for call in batch])
-                if any(isinstance(answer, NoScriptError) for answer in answers):
-                    await send(connection, [("SCRIPT", "LOAD", script.text) for script in ALL])
+            answers = await self._send([call.command for call in batch])
         except (RedisError, OSError):
             return batch
-        self.failing = None
         return [call for call, answer in zip(batch, answers, strict=True) if not self._settle(call, answer)]
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to some commands, errors of single ones among them. Raises RedisError where there are none."""
+        try:
+            try:
+                answers = await self._send_once(commands)
+            except ConnectionError:
+                # It may have been closed long ago, and only shows now.
+                answers = await self._send_once(commands)
+        except (RedisError, OSError) as error:
+            self._note(error)
+            raise
+        self._failed = None
+        return answers
+
+    async def _send_once(self, commands: Sequence[Command]) -> list[Any]:
+        async with self.connection() as connection:
+            answers = await send(connection, commands)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                await send(connection, [("SCRIPT", "LOAD", script.text) for script in ALL])
+            return answers
 
     def _settle(self, call: _Call, answer: Any) -> bool:
         """Give a call its answer; False where it is to be repeated."""
         if isinstance(answer, NoScriptError):
             return False
         if isinstance(answer, OutOfMemoryError):
-            self._note(answer)
-            if monotonic() - call.began < FULL_SECONDS:
+            self._full_at = monotonic()
+            if self._full_at - call.began < FULL_SECONDS:
                 return False
             answer = LogFull()
         elif _passes(answer):
@@ -185,9 +202,9 @@ class Link:
                 call.result.set_exception(StoreClosed())
 
     def _note(self, error: Exception) -> None:
-        if self.failing is None:
+        if self._failed is None:
             logger.warning("Redis out of reach, trying again", extra={"error": type(error).__name__})
-        self.failing = f"Redis does not serve ({type(error).__name__})"
+        self._failed = f"Redis does not serve ({type(error).__name__})"
 
 
 async def send(connection: Connection, commands: Sequence[Command]) -> list[Any]:
