@@ -65,7 +65,7 @@ class Link:
 
     def __init__(self, url: str) -> None:
         self._failed: str | None = None
-        self._full_at = -FULL_SECONDS
+        self._full_at: float = -FULL_SECONDS
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
