@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,6 +25,12 @@ from tests.upstream import Upstream
 
 COUNT = "/count 80 40"
 LONG = "/count 2000 40"
+
+
+def soak(database: str) -> Any:
+    """A database that a test is run on by ``make soak`` alone: the other one shows the same."""
+    return pytest.param(database, marks=pytest.mark.soak)
+
 
 Servers = Callable[[str], tuple[Records, Server, Server]]
 
@@ -100,7 +107,7 @@ def test_all_readers_of_both_processes_get_the_same_bytes_live_resumed_and_late(
     assert whole("s2", producer, other).raw == reading.raw
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", [soak("sqlite"), "postgresql"])
 def test_a_killed_producer_loses_nothing_that_was_seen(
     serve_pair: Servers, upstream: Upstream, crowd: Crowd, database: str
 ) -> None:
@@ -121,7 +128,7 @@ def test_a_killed_producer_loses_nothing_that_was_seen(
     assert len(upstream.calls) == 1
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", soak("postgresql")])
 def test_a_producer_that_was_paused_adds_nothing(
     serve_pair: Servers, upstream: Upstream, crowd: Crowd, database: str
 ) -> None:
@@ -144,7 +151,7 @@ def test_a_producer_that_was_paused_adds_nothing(
         assert records.cost(tape.stream_id) == cost and records.head(tape.stream_id)["closed"]
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", [soak("sqlite"), "postgresql"])
 def test_a_redis_that_is_killed_is_waited_for_and_one_that_is_emptied_is_told_of(
     serve_pair: Servers, own_redis: RedisServer, crowd: Crowd, database: str
 ) -> None:
