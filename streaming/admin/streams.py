@@ -18,10 +18,9 @@ from streaming.admin.filters import StartFilter, value_filter
 from streaming.admin.live import page as live_page
 from streaming.admin.stream_actions import StreamActions
 from streaming.admin.timeline import page as timeline_page
-from streaming.claims import Owner
+from streaming.eventlog.stored import text_until
 from streaming.lease import is_dead, store_clock
 from streaming.models import Process, Stream
-from streaming.snapshots import snapshot
 
 MOST_FOUND = 1000
 """Streams that a search by the beginning of an id finds."""
@@ -140,8 +139,8 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
 
     @admin.display(description="Answer")
     def answer(self, stream: Stream) -> str:
-        shown = snapshot(Owner(stream.issuer, stream.user_id), stream.stream_id)
-        return format_html('<div class="answer">{}</div>', shown["text"]) if shown and shown["text"] else "–"
+        text = text_until(stream.pk, stream.head.next_event_id)
+        return format_html('<div class="answer">{}</div>', text) if text else "–"
 
     @admin.display(description="Lease held by")
     def lease(self, stream: Stream) -> str:

@@ -28,8 +28,9 @@ def check(url: str) -> list[CheckMessage]:
         ) as client:
             facts: dict[str, Any] = client.info("everything")
             return findings({**facts, **_configured(client)})
-    except ValueError as error:
-        return [Error(f"REDIS_URL: {error}", id="streaming.E008")]
+    except ValueError:
+        hint = "redis://:password@host:6379/0, or rediss:// for TLS; percent-encode what is special in the password."
+        return [Error("REDIS_URL is not the address of a Redis.", hint=hint, id="streaming.E008")]
     except (RedisError, OSError) as error:
         hint = "Servers start without it, refuse starts with 503, and wait."
         return [Warning(f"Redis is out of reach ({type(error).__name__}).", hint=hint, id="streaming.W004")]

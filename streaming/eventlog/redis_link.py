@@ -153,6 +153,9 @@ class Link:
             answers = await self._send([call.command for call in batch])
         except (RedisError, OSError):
             return batch
+        except Exception as error:
+            # Nobody is to wait for an answer that does not come.
+            answers = [error] * len(batch)
         return [call for call, answer in zip(batch, answers, strict=True) if not self._settle(call, answer)]
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
