@@ -98,15 +98,15 @@ class RedisEventLog(EventLog):
             await self._link.stop()
 
     async def append(self, append: Append) -> Outcome:
-        if append.events[-1].type.is_terminal:
-            outcome = await self._append_end(append)
-        else:
-            outcome = await self._append_live(append)
-        tail = self._tails.get(append.stream)
-        if tail is not None:
-            tail.written_here = outcome is Outcome.APPLIED
-            if outcome is Outcome.APPLIED:
+        ends = append.events[-1].type.is_terminal
+        outcome = await (self._append_end(append) if ends else self._append_live(append))
+        applied = outcome is Outcome.APPLIED
+        if (tail := self._tails.get(append.stream)) is not None:
+            tail.written_here = applied
+            if applied:
                 tail.extend(append.events)
+        if ends and applied and (log := self._logs.get(append.stream)) is not None:
+            await self._logs.publish(log, append.events)
         return outcome
 
     async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Event | None:
@@ -159,7 +159,7 @@ class RedisEventLog(EventLog):
         return Outcome.APPLIED if state == b"applied" else await self._judge(append)
 
     async def _append_end(self, append: Append) -> Outcome:
-        """The three steps. What comes with the terminal event goes by way of SQL as well."""
+        """The first two of the three steps. What comes with the terminal event goes by way of SQL as well."""
         first = append.events[0].event_id
         if (log := await self._find(append)) is None:
             return await self._judge(append)
@@ -171,10 +171,7 @@ class RedisEventLog(EventLog):
             if len(events) < first:
                 return Outcome.FENCED
             whole = replace(append, events=[*events, *append.events])
-            outcome = await self._store.write(append_all, whole)
-        if outcome is Outcome.APPLIED:
-            await self._logs.publish(log, append.events)
-        return outcome
+            return await self._store.write(append_all, whole)
 
     async def _find(self, append: Append) -> Log | None:
         """The log to append to. Who begins one asks SQL; None where the stream is not this attempt's, or closed."""
