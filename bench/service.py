@@ -31,6 +31,7 @@ NO_LIMITS = {
     "STREAM_MAX_STREAMS": "10000",
     "STREAM_MAX_BYTES": str(2**30),
 }
+SEALED_AT_ONCE = {"STREAM_SEAL_SECONDS": "0"}
 UNBOUNDED_CONNECTIONS = {"STREAM_CONNECTION_BYTES": str(2**40), "STREAM_CONNECTION_SECONDS": "3600"}
 
 
@@ -110,14 +111,9 @@ class Service(Process):
         """Until the stream is over."""
         self._until(lambda: self.snapshot(stream_id)["status"] not in {"queued", "streaming"})
 
-    def wait_until_sealed(self, seconds: float = 30) -> bool:
-        """Until no closed stream has rows of events; False where that takes longer."""
-        deadline = time.monotonic() + seconds
-        while self.query(UNSEALED):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
+    def wait_until_sealed(self) -> None:
+        """Until no closed stream has rows of events."""
+        self._until(lambda: not self.query(UNSEALED))
 
     def query(self, statement: str) -> int:
         """A number from the database."""

@@ -33,11 +33,11 @@ class Setting:
 
     def service(self, **options: Any) -> Service:
         """The service, on the measured core."""
-        return self._kept(Service(self.folder, self.cores.server, **options))
+        return self.kept(Service(self.folder, self.cores.server, **options))
 
     def upstream(self) -> Upstream:
         """A model API, on the load's core."""
-        return self._kept(Upstream(self.cores.load, self.folder))
+        return self.kept(Upstream(self.cores.load, self.folder))
 
     def peer(self, application: str, server: str = "uvicorn", **env: str) -> Process | Missing:
         """An ASGI application of ``bench.apps``, in the peers' environment."""
@@ -53,7 +53,7 @@ class Setting:
         """Any server on the measured core."""
         log = self.folder / f"server-{port}.log"
         own = environment(**env)
-        return self._kept(Process(command, core=self.cores.server, port=port, log=log, env=own, cwd=ROOT))
+        return self.kept(Process(command, core=self.cores.server, port=port, log=log, env=own, cwd=ROOT))
 
     def run(self, script: str, *arguments: str) -> str | Missing:
         """Run a script of ``bench.apps`` in the peers' environment on the measured core; what it prints."""
@@ -64,6 +64,7 @@ class Setting:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment())
         return done.stdout
 
-    def _kept(self, process: P) -> P:
+    def kept(self, process: P) -> P:
+        """A process that ends with the row."""
         self.running.callback(process.stop)
         return process

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from bench.results import Row
-from bench.rows import at_rest, fanout, gateway, growth, latency, open_readers, replay, slow_readers, starts
+from bench.rows import at_rest, fanout, gateway, growth, latency, load_alone, open_readers, replay, slow_readers, starts
 from bench.setting import Setting
 
 
@@ -22,6 +22,7 @@ class RowModule(Protocol):
 
 
 ROWS: dict[str, RowModule] = {
+    "load_alone": load_alone,
     "fanout": fanout,
     "replay": replay,
     "gateway": gateway,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.load import get
 from bench.results import Row
-from bench.service import UNBOUNDED_CONNECTIONS, USER, Service
+from bench.service import SEALED_AT_ONCE, UNBOUNDED_CONNECTIONS, USER, Service
 from bench.setting import Setting
 from bench.upstream import MODEL, prompt
 
@@ -37,7 +37,7 @@ def judge(row: Row) -> None:
     """The targets."""
     ends = [(f"{count:,} live streams", PER_EVENT) for count in (LIVE[-1], LIVE[0])]
     row.judge_ratio("an event of 1,000 live streams costs ≤ 1.1 × one of 10", *ends, at_most=1.1)
-    for kind in ("live", "closed"):
+    for kind in ("live", "sealed"):
         ends = [(f"{kind} log of {length:,} events", RESUME) for length in (LENGTHS[-1], LENGTHS[0])]
         row.judge_ratio(f"{kind}: resume after 100 k events ≤ 1.5 × after 1 k", *ends, at_most=1.5)
     row.judge("list ≤ 20 ms", row.values(_stored(STORED), LIST), at_most=20)
@@ -50,9 +50,8 @@ def _live_streams(setting: Setting, row: Row) -> None:
         for count in LIVE[:1] if setting.quick else LIVE:
             service = setting.service(upstream=upstream, **UNBOUNDED_CONNECTIONS)
             every_us = 1_000_000 * count // EVENTS_A_SECOND
-            script = {"chunks": 1_000_000, "every_us": every_us, "delay_ms": 1000}
-            texts = [prompt(start=number, **script) for number in range(count)]
-            requests = [service.start_request(text, model=MODEL) for text in texts]
+            texts = [prompt(chunks=1_000_000, every_us=every_us, start=number) for number in range(count)]
+            requests = [service.read_request(service.begin(text, model=MODEL)) for text in texts]
             seconds = 0.5 if setting.quick else SECONDS
             seen = setting.load.window(service, requests, seconds=seconds, skip=1)
             row.add(f"{count:,} live streams", PER_EVENT, 1e6 * seen.server_cpu_s / max(seen.events, 1))
@@ -60,7 +59,7 @@ def _live_streams(setting: Setting, row: Row) -> None:
 
 
 def _log_length(setting: Setting, row: Row) -> None:
-    service = setting.service(upstream=setting.upstream(), **UNBOUNDED_CONNECTIONS)
+    service = setting.service(upstream=setting.upstream(), **UNBOUNDED_CONNECTIONS, **SEALED_AT_ONCE)
     requests = {}
     for length in LENGTHS[:1] if setting.quick else LENGTHS:
         live = service.begin(prompt(chunks=length, hold_ms=3_600_000), model=MODEL)
@@ -68,9 +67,8 @@ def _log_length(setting: Setting, row: Row) -> None:
         requests[f"live log of {length:,} events"] = service.read_request(live, length - 1 - NEW)
         closed = service.begin(prompt(chunks=length), model=MODEL)
         service.wait_until_closed(closed)
-        requests[f"closed log of {length:,} events"] = service.read_request(closed, length - NEW)
-    if not service.wait_until_sealed():
-        row.notes.append("closed streams keep their rows: nothing was sealed")
+        requests[f"sealed log of {length:,} events"] = service.read_request(closed, length - NEW)
+    service.wait_until_sealed()
     for _ in range(setting.rounds):
         for name, request in requests.items():
             seen = setting.load.requests(service, [request] * REQUESTS, at_once=1, events=NEW).complete()
@@ -108,7 +106,7 @@ def _stream(number: int) -> str:
 
 def _with_stored(setting: Setting, count: int) -> Service:
     """A service whose database has one real answer, and ``count`` copies of it, of ``OWNERS`` owners."""
-    made = setting.service()
+    made = setting.service(**SEALED_AT_ONCE)
     original = made.begin("/count 100 0")
     made.wait_until_closed(original)
     made.wait_until_sealed()

@@ -46,7 +46,7 @@ def _contenders(setting: Setting, row: Row) -> Iterator[tuple[str, tuple[Process
     service = setting.service()
     yield OURS, (service, lambda: service.start_request("/count 3 0"), 1)
     for name, middleware in ((STOCK, "stock"), (PLAIN, "none")):
-        process = setting.peer("insert_project:application", BENCH_MIDDLEWARE=middleware)
+        process = setting.peer("django_project:application", BENCH_MIDDLEWARE=middleware)
         if isinstance(process, Missing):
             row.missing.append(f"{name}: {process.reason}")
             continue

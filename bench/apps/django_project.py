@@ -1,12 +1,17 @@
-"""A Django view that inserts one row and answers; with ``BENCH_MIDDLEWARE=stock`` behind startproject's middleware."""
+"""Plain Django: a view that inserts one row, and one that sends 1,000 frames, joined, from memory.
+
+With ``BENCH_MIDDLEWARE=stock`` behind the middleware that startproject writes, else behind none.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 
 import django
 from django.conf import settings as django_settings
 
+from bench.apps.hub import PAGE, REPLAY
 from bench.apps.single_file import STOCK_MIDDLEWARE, settings
 
 MIDDLEWARE = STOCK_MIDDLEWARE if os.environ.get("BENCH_MIDDLEWARE") == "stock" else []
@@ -17,7 +22,7 @@ django.setup()
 from django.core.asgi import get_asgi_application
 from django.core.management import call_command
 from django.db import connection, models
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.urls import path
 from django.utils import timezone
 
@@ -46,6 +51,16 @@ def insert(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"id": message.pk})
 
 
-urlpatterns = [path("insert", insert)]
+async def replay(request: HttpRequest) -> StreamingHttpResponse:
+    """As the hub does it, by way of Django."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(REPLAY), PAGE):
+            yield REPLAY[start : start + PAGE]
+
+    return StreamingHttpResponse(parts(), content_type="text/event-stream")
+
+
+urlpatterns = [path("insert", insert), path("replay", replay)]
 
 application = get_asgi_application()
