@@ -20,7 +20,7 @@ EVENTS_A_SECOND = 2_000
 SECONDS = 3.0
 LENGTHS = (1_000, 10_000, 100_000)
 NEW = 10
-STORED, OWNERS = 1_000_000, 1_000
+STORED, OF_AN_OWNER = 1_000_000, 1_000
 REQUESTS = 30
 PER_EVENT, RESUME = "processor time an event, µs", f"resume, {NEW} new events, ms"
 LIST, SNAPSHOT = "list of 50, ms", "snapshot, ms"
@@ -81,10 +81,9 @@ def _stored_streams(setting: Setting, row: Row) -> None:
     services = {count: _with_stored(setting, count) for count in sizes}
     for _ in range(setting.rounds):
         for count, service in services.items():
-            user = _user(1)
             wanted = {
-                LIST: get("/api/v1/streams", {"user_id": user, "limit": 50}),
-                SNAPSHOT: get(f"/api/v1/streams/{_stream(1)}", {"user_id": user}),
+                LIST: get("/api/v1/streams", {"user_id": "user0", "limit": 50}),
+                SNAPSHOT: get("/api/v1/streams/stored1", {"user_id": "user0"}),
             }
             for metric, request in wanted.items():
                 seen = setting.load.requests(service, [request] * REQUESTS, at_once=1).complete()
@@ -96,23 +95,17 @@ def _stored(count: int) -> str:
     return f"{count:,} stored streams"
 
 
-def _user(number: int) -> str:
-    return f"user{number}"
-
-
-def _stream(number: int) -> str:
-    return f"stored{number}"
-
-
 def _with_stored(setting: Setting, count: int) -> Service:
-    """A service whose database has one real answer, and ``count`` copies of it, of ``OWNERS`` owners."""
+    """A service whose database has one real answer, and ``count`` copies of it, ``OF_AN_OWNER`` each."""
     made = setting.service(**SEALED_AT_ONCE)
     original = made.begin("/count 100 0")
     made.wait_until_closed(original)
     made.wait_until_sealed()
     made.stop()
     with closing(sqlite3.connect(made.database)) as connection:
+        connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000")
         _multiply(connection, count)
+        connection.execute("PRAGMA journal_mode = WAL")
     return setting.service(database=Path(made.database))
 
 
@@ -121,12 +114,11 @@ def _multiply(connection: sqlite3.Connection, count: int) -> None:
     (key,) = connection.execute("SELECT id FROM streaming_stream WHERE user_id = ?", [USER]).fetchone()
     of_stream = {
         "id": f"{key} + i",
-        "user_id": f"'user' || (i % {OWNERS})",
+        "user_id": f"'user' || ((i - 1) / {OF_AN_OWNER})",
         "stream_id": "'stored' || i",
         "created_at": "datetime(created_at, '-' || (i / 1000) || ' minutes')",
     }
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    connection.execute("PRAGMA synchronous = OFF")
     _copy(connection, "streaming_stream", f"id = {key}", of_stream, count)
     for table in tables:
         columns = {column[1] for column in connection.execute(f"PRAGMA table_info({table})")}
