@@ -14,6 +14,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   linters and type checkers"
 	@echo "make soak    the tests that need root, minutes or many seeds"
+	@echo "make bench   what this does beside its peers, in 25 minutes; ROUNDS=3 ONLY=\"fanout replay\" for a part"
 	@echo "make setup   what the others need, in .venv and node_modules"
 	@echo "make clean   remove what can be made again; .env and the database stay"
 
@@ -39,8 +40,12 @@ check: setup
 soak: setup
 	$(BIN)/python -m pytest -m soak
 
+# Two cores, and nothing else going on. The peers go into bench/.venv.
+bench: setup
+	$(BIN)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
+
 clean:
-	rm -rf .venv node_modules staticfiles .mypy_cache .ruff_cache .hypothesis
+	rm -rf bench/.venv bench/.build bench/results .venv node_modules staticfiles .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PYTHON_READY): requirements.txt requirements-dev.txt constraints.txt
@@ -56,4 +61,4 @@ $(NODE_READY): package.json package-lock.json
 	@if npm ci --silent --no-audit --no-fund; then touch $@; \
 	else echo "npm ci failed: \`make check\` will miss its type checker; all else works" >&2; fi
 
-.PHONY: help setup run test check soak clean
+.PHONY: help setup run test check soak bench clean

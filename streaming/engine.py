@@ -183,7 +183,7 @@ class Engine:
 
         Raises TooManyStreams.
         """
-        reader = self._readership.admit(owner, found.key, after, opening, credential)
+        reader = self._readership.admit(owner, found, after, opening, credential)
         if after >= 0:
             self._resumes.note(found.key)
         return reader

@@ -21,7 +21,7 @@ class Reader:
 
     It holds a cursor, never a queue, and no thread or connection while it waits. An object with a
     synchronous, idempotent ``close()``, because Django closes that, and not a generator, when a client
-    leaves. ``clock`` is monotonic, in seconds.
+    leaves. ``end`` and ``closed``: as ``EventLog.follow`` takes them. ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -30,6 +30,8 @@ class Reader:
         stream: int,
         after: int,
         *,
+        end: int = 0,
+        closed: bool = False,
         opening: bytes,
         on_close: Callable[[Reader], None],
         clock: Callable[[], float] = time.monotonic,
@@ -49,7 +51,7 @@ class Reader:
         self._unread = True
         self._loop = asyncio.get_running_loop()
         self._held = ExitStack()
-        self._follower = self._held.enter_context(log.follow(stream))
+        self._follower = self._held.enter_context(log.follow(stream, end=end, closed=closed))
 
     def __aiter__(self) -> Reader:
         return self

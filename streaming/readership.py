@@ -7,7 +7,7 @@ from collections import Counter
 from functools import partial
 
 from streaming import metrics
-from streaming.claims import Owner
+from streaming.claims import Found, Owner
 from streaming.eventlog.base import EventLog
 from streaming.journal import count_reader
 from streaming.keys import Credential
@@ -35,11 +35,19 @@ class Readership:
         """A place for one more reader of an owner, not taken yet."""
         return self._places.place(owner)
 
-    def admit(self, owner: Owner, stream: int, after: int, opening: bytes, credential: Credential | None) -> Reader:
+    def admit(self, owner: Owner, found: Found, after: int, opening: bytes, credential: Credential | None) -> Reader:
         """Follow a stream after an event id, as long as ``credential`` is good. Raises TooManyStreams."""
         place = self.place(owner)
         place.take()
-        reader = Reader(self._log, stream, after, opening=opening, on_close=partial(self._let_go, place, credential))
+        reader = Reader(
+            self._log,
+            found.key,
+            after,
+            end=found.end,
+            closed=found.closed,
+            opening=opening,
+            on_close=partial(self._let_go, place, credential),
+        )
         if self._ended:
             reader.end()
         self._readers.add(reader)

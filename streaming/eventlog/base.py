@@ -123,5 +123,9 @@ class EventLog(ABC):
         """
 
     @abstractmethod
-    def follow(self, stream: int) -> AbstractContextManager[Follower]:
-        """Be woken when the stream's log grows."""
+    def follow(self, stream: int, *, end: int = 0, closed: bool = False) -> AbstractContextManager[Follower]:
+        """Be woken when the stream's log grows.
+
+        ``end`` and ``closed``: what its head says, where the caller has read it. What is known to be there is not
+        waited for.
+        """

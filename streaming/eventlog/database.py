@@ -98,8 +98,9 @@ class DatabaseEventLog(EventLog):
             return None
 
     @contextmanager
-    def follow(self, stream: int) -> Iterator[Follower]:
+    def follow(self, stream: int, *, end: int = 0, closed: bool = False) -> Iterator[Follower]:
         with self._tails.use(stream) as tail:
+            tail.reach(end, closed=closed)
             yield tail
 
     async def _poll(self) -> None:

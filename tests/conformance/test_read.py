@@ -64,6 +64,26 @@ def test_a_follower_is_woken_by_an_append_in_its_own_process(run: Run) -> None:
     run(scenario)
 
 
+def test_what_a_head_tells_is_not_waited_for(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        other = await bench.other()
+        stream = await bench.stream()
+        await bench.append(stream, *(chunk(n) for n in range(2000)), done(2000))
+        # Nothing polls here: without the head, a reader would wait for that after every page.
+        with other.log.follow(stream.key, end=2001, closed=True) as follower:
+            after, pages = -1, 0
+            while await follower.wait(after, 0):
+                page = await other.log.read(stream.key, after)
+                assert page is not None
+                after, pages = page.last_event_id, pages + 1
+                if page.closes:
+                    break
+        assert pages > 1
+        assert after == 2000
+
+    run(scenario)
+
+
 def test_a_follower_in_another_process_is_woken_and_reads_every_event(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         other = await bench.other()
