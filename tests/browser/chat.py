@@ -86,7 +86,8 @@ class Chat:
         return snapshot
 
 
-def _is_a_start(request: Request) -> bool:
+def is_a_start(request: Request) -> bool:
+    """Whether a request asks something."""
     return request.method == "POST" and request.url.endswith("/api/v1/stream")
 
 
