@@ -66,7 +66,7 @@ def test_back_and_forward(world: World, remembering_browser: Browser) -> None:
     chat.wait_for_text("1 2 3")
     chat.page.evaluate("window.kept = true")
     chat.page.goto(f"{world.server.url}/version")
-    chat.page.go_back()
+    chat.page.go_back(wait_until="commit")
     assert chat.page.evaluate("window.kept"), "the page was not kept in the back/forward cache"
     assert chat.check(stream_id, world.upstream)["status"] == "done"
     assert chat.text == counted(200)
