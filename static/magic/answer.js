@@ -44,15 +44,14 @@ export class Answer {
   /**
    * Asks for the answer. May be called again after a failure: the id is the same, so nothing is paid twice.
    *
-   * @param {string} message
-   * @param {string} model empty: the server's default
+   * @param {Omit<import("./api.js").StartRequest, "stream_id">} request without a model: the server's default
    */
-  start(message, model) {
-    this.#model = model;
+  start(request) {
+    this.#model = request.model ?? "";
     this.#view.setNote("");
     this.#view.setState("sending");
     this.#announce("Sending…");
-    this.#follow({ start: { message, ...(model && { model }) }, post: (request) => this.#api.start(request) });
+    this.#follow({ start: { ...request }, post: (whole) => this.#api.start(whole) });
   }
 
   /**
@@ -67,7 +66,7 @@ export class Answer {
     this.#follow({ params: { last_event_id: snapshot.last_event_id } });
   }
 
-  /** Follows it no longer. It goes on, and can be shown again. */
+  /** The page no longer shows this answer, which goes on at the server. */
   leave() {
     if (this.#line) this.#following.end(this.#line);
   }

@@ -1,4 +1,3 @@
-import { Addresses } from "./addresses.js";
 import { ApiError, isLive } from "./api.js";
 import { Inquiry } from "./ask.js";
 import { Backoff } from "./backoff.js";
@@ -7,6 +6,7 @@ import { Seat } from "./places.js";
 import { MessageSequencer } from "./sequencer.js";
 import { Source } from "./source.js";
 import { StallDetector } from "./stall.js";
+import { StreamUrls } from "./stream_urls.js";
 import { surroundings } from "./surroundings.js";
 import { Tally } from "./tally.js";
 import { mayStartLater, Verdict } from "./verdict.js";
@@ -34,7 +34,7 @@ const TRUSTED_SILENCE_MS = 12_000;
  */
 export class ResilientSSEConnection {
   #url;
-  #addresses;
+  #urls;
   #question;
   #handlers;
   #options;
@@ -68,7 +68,7 @@ export class ResilientSSEConnection {
     const { stream_id, last_event_id, ...rest } = params;
     this.#url = url;
     this.streamId = stream_id === undefined || stream_id === null ? newStreamId() : String(stream_id);
-    this.#addresses = new Addresses(url, this.streamId, rest);
+    this.#urls = new StreamUrls(url, this.streamId, rest);
     this.#question = start;
     this.#handlers = handlers;
     this.#options = options;
@@ -167,7 +167,7 @@ export class ResilientSSEConnection {
   }
 
   async #poll() {
-    const answer = await this.#inquiry.snapshot(this.#addresses.snapshot());
+    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
     if (answer === null) return;
     if (answer instanceof ApiError) return this.#decideRefused(answer);
     if (!isLive(answer)) return this.#endWith(answer);
@@ -183,7 +183,7 @@ export class ResilientSSEConnection {
     const { EventSource, clock } = this.#env;
     /** @type {(act: (...given: any[]) => void) => (...given: any[]) => void} */
     const ifCurrent = (act) => (...given) => source === this.#source && act(...given);
-    const source = new Source(new EventSource(this.#addresses.events(this.lastEventId)), {
+    const source = new Source(new EventSource(this.#urls.events(this.lastEventId)), {
       onOpen: ifCurrent(() => this.#opened()),
       onMessage: ifCurrent((message) => this.#received(message)),
       onLost: ifCurrent(() => this.#lost()),
@@ -243,7 +243,7 @@ export class ResilientSSEConnection {
     this.#verdict.lost(holeBehind);
     this.#handlers.onLost?.();
     if (this.state !== "asking") return;
-    const answer = await this.#inquiry.snapshot(this.#addresses.snapshot());
+    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
     if (answer === null) return;
     if (answer instanceof ApiError) this.#decideRefused(answer);
     else this.#decide(answer);
@@ -261,7 +261,7 @@ export class ResilientSSEConnection {
   /** @param {ApiError} error */
   #decideRefused(error) {
     // A start that never arrived is unknown to the server; the next attempt carries the question again.
-    const neverStarted = error.status === 404 && this.lastEventId < 0 && this.#addresses.asks;
+    const neverStarted = error.status === 404 && this.lastEventId < 0 && this.#urls.asks;
     if (error.passes || neverStarted) this.#wait(error.retryAfterMs ?? 0);
     else this.#refuse(error);
   }

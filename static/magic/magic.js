@@ -68,14 +68,15 @@ function place(streamId, message, onRetry) {
  * @param {string} model
  */
 function ask(message, model) {
+  const request = { message, ...(model && { model }) };
   const answer = place(newStreamId(), message, (failed, element) => {
     // Where no answer came the start may have arrived: repeated under its own id it is not paid twice.
-    if (failed.outcome === "unknown") return failed.start(message, model);
+    if (failed.outcome === "unknown") return failed.start(request);
     if (failed.outcome === "refused") element.remove();
     ask(message, picker.value);
   });
   transcript.follow();
-  answer.start(message, model);
+  answer.start(request);
 }
 
 async function loadModels() {

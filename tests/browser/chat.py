@@ -58,10 +58,10 @@ class Chat:
         """Until the newest answer holds it."""
         self.page.locator(".answer .text").last.filter(has_text=text).wait_for(timeout=WAIT_MS)
 
-    def wait_for_state(self, *states: str) -> None:
+    def wait_for_state(self, *states: str, timeout_ms: float = WAIT_MS) -> None:
         """Until the newest answer is in one of these states."""
         wanted = ", ".join(f'.answer:last-child[data-state="{state}"]' for state in states)
-        self.page.locator(wanted).wait_for(timeout=WAIT_MS)
+        self.page.locator(wanted).wait_for(timeout=timeout_ms)
 
     def wait_until_told(self, sentence: str) -> None:
         """Until the status line says so."""
@@ -74,19 +74,25 @@ class Chat:
         snapshot: dict[str, Any] = answer.json()
         return snapshot
 
-    def check(self, stream_id: str, upstream: Upstream | None = None) -> dict[str, Any]:
+    @property
+    def states(self) -> list[str]:
+        """Those that answers were in since the page was loaded, oldest first."""
+        states: list[str] = self.page.evaluate("window.states")
+        return states
+
+    def check(self, stream_id: str, upstream: Upstream, timeout_ms: float = WAIT_MS) -> dict[str, Any]:
         """At the end: the server's text, one terminal state, and one call of the provider. Its snapshot."""
-        self.wait_for_state(*ENDS)
+        self.wait_for_state(*ENDS, timeout_ms=timeout_ms)
         snapshot = self.snapshot(stream_id)
         assert self.text == words(snapshot["text"])
-        states = self.page.evaluate("window.states")
+        states = self.states
         assert [state for state in states if state in ENDS] == states[-1:] == [snapshot["status"]], states
-        if upstream is not None:
-            assert [call.message for call in upstream.calls].count(snapshot["message"]) == 1
+        assert [call.message for call in upstream.calls].count(snapshot["message"]) == 1
         return snapshot
 
 
-def _is_a_start(request: Request) -> bool:
+def is_a_start(request: Request) -> bool:
+    """Whether a request asks something."""
     return request.method == "POST" and request.url.endswith("/api/v1/stream")
 
 

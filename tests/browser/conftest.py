@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
 
 from tests.databases import skip
 
@@ -15,17 +17,35 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 # Not for the session: Playwright leaves an event loop in this thread as long as it runs.
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
     """Headless Chromium."""
+    with _launched(playwright) as browser:
+        yield browser
+
+
+@pytest.fixture
+def remembering_browser(playwright: Playwright) -> Iterator[Browser]:
+    """The same, with its back/forward cache."""
+    with _launched(playwright, ignore_default_args=["--disable-back-forward-cache"]) as browser:
+        yield browser
+
+
+@contextmanager
+def _launched(playwright: Playwright, **options: Any) -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         skip("no Chromium on this machine; install it (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(
+        executable_path=path, args=["--no-sandbox", "--disable-background-networking"], **options
+    )
+    yield browser
+    browser.close()
 
 
 # What the browser itself tells of the connections that we cut, and of those that are refused.

@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext
 
 from tests import databases
 from tests.browser.chat import Chat, counted
+from tests.browser.world import LONGER_THAN_ANY_BACKOFF_MS, World, running_world
 from tests.faults.byte_proxy import ByteProxy
-from tests.servers import Server
-from tests.upstream import Upstream
 
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-LONGER_THAN_ANY_BACKOFF_MS = 6000
-numbers = itertools.count(1)
-
-
-@dataclass
-class World:
-    """A server and its provider, for all journeys: none leaves them worse."""
-
-    server: Server
-    upstream: Upstream
-
-    def question(self, count: int, **script: Any) -> dict[str, Any]:
-        """A message that the provider answers with ``1 2 3 …``, and that nobody else sends."""
-        return {"count": count, "extra": {"journey": next(numbers)}, **script}
 
 
 @pytest.fixture(scope="module")
 def world(sqlite: databases.SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with Upstream() as upstream:
-        server = Server(
-            sqlite.new(),
-            tmp_path_factory.mktemp("faults"),
-            OPENAI_API_KEY="sk-tests",
-            OPENAI_BASE_URL=upstream.url,
-            STREAM_DEFAULT_MODEL="gpt-4o-mini",
-            STREAM_LEASE_SECONDS="3",
-        )
-        try:
-            yield World(server.start(), upstream)
-        finally:
-            server.kill()
+    with running_world(sqlite.new(), tmp_path_factory.mktemp("faults")) as world:
+        yield world
 
 
 @pytest.fixture
@@ -118,3 +89,23 @@ def test_a_reload_a_second_tab_and_a_stop_after_both(world: World, context: Brow
         assert chat.check(stream_id, world.upstream)["finish_reason"] == "cancelled"
         assert chat.text == counted(30)
     assert world.upstream.wait_for(lambda calls: calls[-1].ended is not None)[-1].ended == "client_left"
+
+
+def test_a_black_hole_is_noticed_after_30_seconds_and_what_was_missed_is_there(
+    world: World, context: BrowserContext, proxy: ByteProxy
+) -> None:
+    page = context.new_page()
+    page.clock.install()
+    chat = Chat(page, proxy.url).open()
+    world.upstream.hold()
+    stream_id = chat.ask(world.question(60, stall_after=40))
+    chat.wait_for_text(counted(40))
+    proxy.stall()
+    world.upstream.release()
+    page.clock.fast_forward(31_000)
+    chat.wait_until_told("Connection lost")
+    proxy.go()
+    chat.wait_until_told("Reconnecting (")
+    page.clock.fast_forward(LONGER_THAN_ANY_BACKOFF_MS)
+    assert chat.check(stream_id, world.upstream)["status"] == "done"
+    assert chat.text == counted(60)

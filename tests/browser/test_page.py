@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Request, expect
 
+from tests.browser.chat import is_a_start
 from tests.servers import Server
 
 Serve = Callable[..., Server]
@@ -53,7 +54,7 @@ def test_a_reload_in_the_middle_shows_the_answer_from_its_first_word_and_goes_on
     ask(page, "/count 60 20")
     page.locator(".text", has_text="1 2 3").wait_for()
     starts: list[str] = []
-    page.on("request", lambda request: starts.append(request.url) if request.method == "POST" else None)
+    page.on("request", lambda request: starts.append(request.url) if is_a_start(request) else None)
     page.reload()
     page.locator(".text", has_text="1 2 3").wait_for()
     assert text_of(page) != counted(1, 60)
@@ -80,13 +81,13 @@ def test_an_answer_that_a_killed_server_was_writing_is_interrupted_and_kept(serv
 
 def test_a_double_click_sends_once(server: Server, page: Page) -> None:
     started: list[Request] = []
-    page.on("requestfinished", lambda request: started.append(request) if request.url.endswith("/stream") else None)
+    page.on("requestfinished", lambda request: started.append(request) if is_a_start(request) else None)
     page.goto(f"{server.url}/magic")
     page.get_by_label("Message").fill("/count 3 0")
     page.get_by_role("button", name="Send").dblclick()
     wait_for(page, "done")
     expect(page.locator(".answer")).to_have_count(1)
-    ids = {(request.post_data_json or {}).get("stream_id") for request in started if request.method == "POST"}
+    ids = {(request.post_data_json or {}).get("stream_id") for request in started}
     assert len(ids) == 1
 
 

@@ -1,5 +1,5 @@
 /** Where one stream is found: its events, and its snapshot. */
-export class Addresses {
+export class StreamUrls {
   #url;
   #streamId;
   #userId;
