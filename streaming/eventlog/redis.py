@@ -140,8 +140,9 @@ class RedisEventLog(EventLog):
             return None
 
     @contextmanager
-    def follow(self, stream: int) -> Iterator[Follower]:
+    def follow(self, stream: int, *, end: int = 0, closed: bool = False) -> Iterator[Follower]:
         with self._tails.use(stream) as tail:
+            tail.reach(end, closed=closed)
             self._following.add(tail)
             yield tail
 
