@@ -17,6 +17,8 @@ CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES = 5
 """Of each operation by chance, on top of its systematic ones: minimal, at the bounds, beyond them."""
 
+pytestmark = pytest.mark.timeout(300)
+
 USER = "u1"
 """Who asks, as ``schemathesis.toml`` says."""
 

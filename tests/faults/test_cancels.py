@@ -19,6 +19,8 @@ from tests.promises import breaches
 from tests.servers import Server
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.timeout(240)
+
 CANCELS = 150
 THREADS = 8
 DELTAS, DELAY_MS = 5, 10
