@@ -39,6 +39,7 @@ check: setup
 
 soak: setup
 	$(BIN)/python -m pytest -m soak
+	$(if $(NPM),SEEDS=5000 npm test --silent)
 
 # Two cores, and nothing else going on. The peers go into bench/.venv.
 bench: setup

@@ -146,6 +146,7 @@ export class Answer {
   #copy(text) {
     if (text.startsWith(this.#text)) this.#view.append(text.slice(this.#text.length));
     else this.#view.replace(text);
+    this.#view.flush();
     this.#text = text;
   }
 

@@ -95,6 +95,11 @@ export class ResilientSSEConnection {
     return this.#sequencer.missing;
   }
 
+  /** How many events are here and wait for one that is missing. */
+  get waiting() {
+    return this.#sequencer.pending;
+  }
+
   get reconnects() {
     return this.tally.reconnects;
   }
@@ -122,7 +127,6 @@ export class ResilientSSEConnection {
     this.#state = "closed";
     this.#drop();
     this.#seat.leave();
-    this.#sequencer.close();
     this.#wakeups.stop();
   }
 
@@ -197,7 +201,6 @@ export class ResilientSSEConnection {
     this.#state = "open";
     this.tally.opened += 1;
     this.#stall?.recordActivity();
-    this.#sequencer.watchAgain();
     this.#handlers.onOpen?.();
   }
 
@@ -268,7 +271,6 @@ export class ResilientSSEConnection {
 
   /** @param {Snapshot} snapshot */
   #goOnFrom(snapshot) {
-    this.#sequencer.close();
     this.#sequencer = this.#newSequencer(snapshot.last_event_id + 1);
     this.tally.recovers(this.#env.clock.now());
     this.#handlers.onFresh?.(snapshot);
@@ -300,8 +302,12 @@ export class ResilientSSEConnection {
     this.#handlers.onReconnecting?.({ attempt: this.#backoff.attempts, delayMs, started: this.#question === null });
   }
 
-  /** Lets go of the connection and of whatever is under way; what was delivered stays known. */
+  /**
+   * Lets go of the connection and of whatever is under way; what was delivered stays known. What waited for an event
+   * before it does not: the server may have lost it since, and what takes its place is something else.
+   */
   #drop() {
+    this.#sequencer.close();
     this.#source?.close();
     this.#source = null;
     this.#stall?.close();

@@ -100,15 +100,10 @@ export class MessageSequencer {
     return ready;
   }
 
-  /** A replay from the next id begins: a hole that stays open all the same is told again. */
-  watchAgain() {
-    this.#toldOf = -1;
-    this.#watchGap();
-  }
-
-  /** Forgets what is buffered and stops watching for gaps. */
+  /** Forgets what is buffered and stops watching for gaps. A hole that is met again is told again. */
   close() {
     this.#buffer.clear();
+    this.#toldOf = -1;
     this.#watchGap();
   }
 

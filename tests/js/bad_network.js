@@ -1,3 +1,5 @@
+const EVENT_MS = 100;
+
 /** A server with one stream, and a network between it and the client that does its worst, by seed. */
 export class BadNetwork {
   /** @type {string[]} */
@@ -6,6 +8,8 @@ export class BadNetwork {
   #random;
   #faults;
   #connections = new Set();
+  /** By how much the log is behind, because the server lost its end. */
+  #lostMs = 0;
   opened = 0;
 
   /**
@@ -15,7 +19,7 @@ export class BadNetwork {
   constructor(events, { clock, random, faults }) {
     this.#clock = clock;
     this.#random = random;
-    this.#faults = { loss: 0, duplicates: 0, reorder: 0, cut: 0, silent: 0, refused: 0, unreadable: 0, ...faults };
+    this.#faults = { loss: 0, duplicates: 0, reorder: 0, cut: 0, silent: 0, refused: 0, unreadable: 0, rollback: 0, ...faults };
     this.#log = Array.from({ length: events - 1 }, (_, id) => (id % 7 === 5 ? null : `${id} `));
     const network = this;
     this.EventSource = class extends EventTarget {
@@ -43,14 +47,19 @@ export class BadNetwork {
     return this.#connections.size;
   }
 
-  /** How much of the log there is by now: it grows by an event each 20 ms. */
-  get #end() {
-    return Math.min(this.#log.length, Math.floor(this.#clock.now() / 20));
+  /** How much of the log there is by now: it grows at a steady pace. */
+  get end() {
+    return Math.min(this.#log.length, Math.floor((this.#clock.now() - this.#lostMs) / EVENT_MS));
   }
 
   fetch = async () => {
     if (this.#chance("refused")) throw new TypeError("network");
-    const end = this.#end;
+    // What was terminal stays; before that, a server may lose the end of its log and write it again.
+    if (this.end < this.#log.length && this.#chance("rollback")) {
+      this.#lostMs += EVENT_MS * Math.min(this.end, Math.ceil(this.#random() * 20));
+      for (let id = this.end; id < this.#log.length; id += 1) this.#log[id] = this.#log[id] && `${this.#log[id]}anew `;
+    }
+    const end = this.end;
     const closed = end === this.#log.length;
     const last_event_id = closed ? end : end - 1;
     return Response.json({ status: closed ? "done" : "streaming", last_event_id, text: this.#log.slice(0, end).join("") });
@@ -68,8 +77,10 @@ export class BadNetwork {
   /** Sends event `id` when it is there, and what was held back until now. */
   #send(source, id, held) {
     if (!this.#connections.has(source)) return;
-    if (id > this.#end || (id === this.#end && this.#end < this.#log.length)) {
-      this.#later(source, 20, () => this.#send(source, id, held));
+    // A reader behind whose place the log's end has fallen is disconnected.
+    if (id > this.end + 1) return void source.onerror?.(new Event("error"));
+    if (id > this.end || (id === this.end && this.end < this.#log.length)) {
+      this.#later(source, EVENT_MS, () => this.#send(source, id, held));
       return;
     }
     if (this.#chance("cut")) return void source.onerror?.(new Event("error"));

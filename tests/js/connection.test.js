@@ -294,6 +294,17 @@ test("an event that is missing from the replay too is got by a fresh copy", asyn
   assert.deepEqual([connection.tally.gaps, connection.tally.freshCopies], [2, 1]);
 });
 
+test("what waited is forgotten with its connection: the server may have lost it and written something else", async () => {
+  connect({ answers: [live(0)] }).chunks(0, 2);
+  await lose();
+  assert.equal(connection.waiting, 0);
+  clock.advance(1000);
+  FakeEventSource.last.chunks(1);
+  FakeEventSource.last.send("done", 2, {});
+  assert.equal(text(), "0 1 ");
+  assert.equal(names().at(-1), "onDone");
+});
+
 test("a hole beyond what is held is a lost connection at once", async () => {
   connect({ answers: [live(3000)] }).chunks(0, 1500);
   await settled();

@@ -60,7 +60,7 @@ class Lab {
     this.#build(lists, note);
     following.addEventListener("begin", (event) => this.#begin(/** @type {CustomEvent<Line>} */ (event).detail));
     following.addEventListener("end", (event) => this.#end(/** @type {CustomEvent<Line>} */ (event).detail));
-    if (following.newest) this.#begin(following.newest);
+    if (following.newest) this.#begin(following.newest, "delivered");
     else this.#hint.textContent = "Ask something first. /count 200 10 leaves 20 seconds to break things.";
   }
 
@@ -152,13 +152,16 @@ class Lab {
     if (faults.offline === false) window.dispatchEvent(new Event("online"));
   }
 
-  /** @param {Line} line */
-  #begin(line) {
+  /**
+   * @param {Line} line
+   * @param {"copied" | "delivered"} [before] what became of the events that it has already
+   */
+  #begin(line, before = "copied") {
     this.#line = line;
     this.#seen = { ...line.connection.tally };
     this.#hint.textContent = "";
     this.#figures.clearProof();
-    this.#timeline.begin(line.connection.lastEventId);
+    this.#timeline.begin(line.connection.lastEventId, before);
     this.#refresh();
   }
 
@@ -190,12 +193,13 @@ class Lab {
    * @param {Line["connection"]} connection
    */
   #follow({ tally, lastEventId }) {
-    if (lastEventId !== this.#timeline.delivered) {
+    const { delivered } = this.#timeline;
+    if (tally.stalls > this.#seen.stalls) this.#timeline.tell("Nothing came for too long: the connection is given up");
+    if (tally.gaps > this.#seen.gaps) this.#timeline.tell(`Event ${delivered + 1} did not come: asked for again`);
+    if (lastEventId !== delivered) {
       this.#timeline.copied(lastEventId);
       this.#timeline.tell(`Went on from the server's copy, which reaches to event ${lastEventId}`);
     }
-    if (tally.stalls > this.#seen.stalls) this.#timeline.tell("Nothing came for too long: the connection is given up");
-    if (tally.gaps > this.#seen.gaps) this.#timeline.tell(`Event ${lastEventId + 1} did not come: asked for again`);
     if (tally.recovered > this.#seen.recovered) {
       this.#timeline.tell(`Recovered after ${duration(tally.recoveries.at(-1) ?? 0)}, at event ${lastEventId}`);
     }

@@ -30,15 +30,16 @@ export class Timeline {
    * Begins anew.
    *
    * @param {number} lastEventId what is there already
+   * @param {"copied" | "delivered"} state and how it came
    */
-  begin(lastEventId) {
+  begin(lastEventId, state) {
     this.#byId.clear();
     this.#cells.replaceChildren();
     this.#moments.replaceChildren();
     this.#note.textContent = "";
     this.#first = 0;
     this.#highest = this.delivered = -1;
-    this.copied(lastEventId);
+    this.copied(lastEventId, state);
   }
 
   /**
@@ -63,15 +64,16 @@ export class Timeline {
    * The client went on from the server's copy.
    *
    * @param {number} lastEventId
+   * @param {CellState} [how]
    */
-  copied(lastEventId) {
+  copied(lastEventId, how = "copied") {
     for (const [id, { state }] of this.#byId) {
       if (id > lastEventId) this.#remove(id);
-      else if (state !== "delivered") this.#set(id, "copied");
+      else if (state !== "delivered") this.#set(id, how);
     }
     const skipped = lastEventId - MOST_CELLS + 1;
     if (skipped > this.#highest + 1) this.#skipTo(skipped);
-    for (let id = Math.max(this.#highest + 1, skipped); id <= lastEventId; id += 1) this.#set(id, "copied");
+    for (let id = Math.max(this.#highest + 1, skipped); id <= lastEventId; id += 1) this.#set(id, how);
     this.#highest = this.delivered = lastEventId;
   }
 
