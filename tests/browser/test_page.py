@@ -44,9 +44,10 @@ def test_an_answer_arrives_with_its_cost(server: Server, page: Page) -> None:
     wait_for(page, "done")
     assert text_of(page) == counted(1, 30)
     expect(page.get_by_role("status")).to_contain_text("Finished: 30 words")
-    facts = page.locator(".facts")
-    for fact in ("demo", "30 out", "$0.0000", "first token", "0 reconnects"):
+    facts = page.locator(".pill")
+    for fact in ("tokens in", "30 out", "$0.0000", "first token", "0 reconnects", "This chat", "Today"):
         expect(facts).to_contain_text(fact)
+    expect(page.locator(".summary")).to_contain_text("demo")
 
 
 def test_a_reload_in_the_middle_shows_the_answer_from_its_first_word_and_goes_on(server: Server, page: Page) -> None:
@@ -75,7 +76,7 @@ def test_an_answer_that_a_killed_server_was_writing_is_interrupted_and_kept(serv
     assert text_of(page).startswith(shown)
     expect(page.locator(".note")).to_contain_text("Interrupted")
     page.get_by_role("button", name="Try again").click()
-    expect(page.locator(".answer")).to_have_count(2)
+    expect(page.locator(".versions")).to_contain_text("2/2")
     wait_for(page, "writing")
 
 
