@@ -135,7 +135,6 @@ export class AnswerView {
   /** @param {Facts} facts */
   setFacts(facts) {
     this.#latestFacts = facts;
-    this.#wishes.onFacts(facts);
     this.#frame ||= requestAnimationFrame(() => this.#paintFacts());
   }
 
@@ -204,7 +203,9 @@ export class AnswerView {
 
   #paintFacts() {
     this.#frame = 0;
-    if (this.#latestFacts) this.#part("summary").textContent = summaryOf(this.#latestFacts);
+    if (this.#latestFacts === null) return;
+    this.#part("summary").textContent = summaryOf(this.#latestFacts);
+    this.#wishes.onFacts(this.#latestFacts);
     this.#wishes.onGrow();
   }
 }

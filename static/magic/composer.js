@@ -13,6 +13,7 @@ export class Composer {
   #options;
   #busy = false;
   #sentAt = -ONE_WISH_MS;
+  #sent = "";
 
   /**
    * @param {HTMLFormElement} form with a textarea `message`, and `[data-part]`s hint, send and stop
@@ -43,12 +44,13 @@ export class Composer {
 
   /** @param {string} message */
   send(message) {
-    if (performance.now() - this.#sentAt < ONE_WISH_MS) return;
+    if (performance.now() - this.#sentAt < ONE_WISH_MS && ["", this.#sent].includes(message)) return;
     const complaint = this.#complaint(message);
     this.#tell(complaint);
     this.#field.focus();
     if (complaint !== "") return;
     this.#sentAt = performance.now();
+    this.#sent = message;
     if (message === this.#field.value) this.fill("");
     this.#options.onDraft(this.#field.value);
     this.#options.onSend(message);

@@ -15,10 +15,12 @@ const LOADED_AT_ONCE = 4;
  * @typedef {object} Shown a turn on the page
  * @property {AnswerView} view
  * @property {Answer} answer
- * @property {() => void} load
+ * @property {boolean} told whether the page was told that the server has it
+ * @property {() => void} send asks, again and under the same id
  *
  * @typedef {object} Surroundings
  * @property {import("./api.js").Api} api
+ * @property {import("./following.js").Following} following
  * @property {import("./conversations_api.js").ConversationsApi} conversations
  * @property {HTMLTemplateElement} template
  * @property {import("./transcript.js").Transcript} transcript
@@ -92,9 +94,14 @@ export class Conversation {
     this.#env.transcript.follow();
   }
 
-  /** Whether the server writes an answer here that was not stopped yet. */
+  /** Whether there is an answer to stop that was not stopped yet. */
   get canStop() {
-    return this.isBusy && this.last?.view.isStopping === false && this.last.answer.outcome === "started";
+    return this.isBusy && this.last?.view.isStopping === false;
+  }
+
+  /** Whether there is a connection that can be cut. */
+  get canCut() {
+    return this.last?.view.state === "writing";
   }
 
   async stop() {
@@ -132,19 +139,8 @@ export class Conversation {
     this.#tree.add(draftOf(id, message, parent, this.id));
     const shown = this.#place(id, message);
     this.#render();
-    void this.#send(shown, request);
-  }
-
-  /**
-   * @param {Shown} shown
-   * @param {Omit<import("./api.js").StartRequest, "stream_id">} request
-   */
-  async #send(shown, request) {
-    shown.load = () => void this.#send(shown, request);
-    await shown.answer.start(request);
-    if (shown.answer.outcome !== "started") return this.#env.onChange(this);
-    this.isNew = false;
-    this.#env.onStarted(this);
+    shown.send = () => shown.answer.start(request);
+    shown.send();
   }
 
   /**
@@ -165,7 +161,7 @@ export class Conversation {
     const shown = this.#shown.get(id);
     if (turn === undefined || shown === undefined) return;
     // Where no answer came the start may have arrived: repeated under its own id it is not paid twice.
-    if (shown.answer.outcome === "unknown") return shown.load();
+    if (shown.answer.outcome === "unknown") return shown.send();
     if (shown.answer.outcome === "refused") {
       this.#tree.remove(id);
       this.#shown.delete(id);
@@ -242,10 +238,23 @@ export class Conversation {
       onState: () => this.#settle(id),
       onFacts: () => this.#env.onChange(this),
     });
-    const answer = new Answer(id, { api: this.#env.api, view, announce: this.#env.announce });
-    const shown = { view, answer, load: () => {} };
+    const { api, following, announce } = this.#env;
+    const answer = new Answer(id, { api, view, following, announce });
+    const shown = { view, answer, send: () => {}, told: false };
     this.#shown.set(id, shown);
     return shown;
+  }
+
+  /**
+   * The server has a turn now.
+   *
+   * @param {Shown} shown
+   */
+  #tell(shown) {
+    shown.told = true;
+    const isNews = this.isNew || shown.view.text === "";
+    this.isNew = false;
+    if (isNews) this.#env.onStarted(this);
   }
 
   /**
@@ -255,7 +264,9 @@ export class Conversation {
    */
   #settle(id) {
     const turn = this.#tree.get(id);
-    const facts = this.#shown.get(id)?.view.facts;
+    const shown = this.#shown.get(id);
+    const facts = shown?.view.facts;
+    if (shown?.answer.outcome === "started" && !shown.told) this.#tell(shown);
     if (turn !== undefined && facts && !facts.live) {
       const state = facts.cost === null ? "unknown" : facts.estimated ? "estimated" : "provider";
       this.#tree.add({ ...turn, total_cost: facts.cost, cost_state: state });

@@ -34,6 +34,7 @@ export class ConversationRow {
     );
     this.#note = document.createElement("p");
     this.#note.setAttribute("role", "alert");
+    this.#note.hidden = true;
     this.element.append(this.#link, this.#buttons, this.#note);
   }
 
@@ -96,10 +97,11 @@ export class ConversationRow {
 
   /** @param {() => Promise<void>} work */
   async #try(work) {
-    this.#note.textContent = "";
+    this.#note.hidden = true;
     try {
       await work();
     } catch (error) {
+      this.#note.hidden = false;
       this.#note.textContent = error instanceof ApiError ? error.message : "That did not work. Try again.";
     }
   }

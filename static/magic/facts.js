@@ -31,7 +31,7 @@ export function summaryOf(facts) {
  */
 export function partsOf(facts, tokensPerSecond) {
   return [
-    facts.tokensIn === null ? "" : `${count(facts.tokensIn)} tokens in`,
+    facts.tokensIn === null ? "" : `${count(facts.tokensIn)} in`,
     facts.tokensOut === null ? "" : `${count(facts.tokensOut)} out`,
     costOf(facts),
     facts.firstTokenMs === null ? "" : `first token ${duration(facts.firstTokenMs)}`,

@@ -1,5 +1,7 @@
 /**
- * @typedef {typeof import("streaming-markdown")} MarkdownLibrary
+ * @typedef {object} MarkdownParts
+ * @property {typeof import("streaming-markdown")} library
+ * @property {typeof import("./markdown.js").Markdown} Markdown
  *
  * @typedef {object} Highlighting highlight.js, as far as it is used here
  * @property {(name: string) => unknown} getLanguage
@@ -13,7 +15,7 @@ export class Libraries {
   #urls;
   /** @type {Promise<Highlighting | null> | null} */
   #highlighting = null;
-  /** @type {MarkdownLibrary | null} */
+  /** @type {MarkdownParts | null} null until it is loaded */
   markdown = null;
 
   /** @param {{ markdown: string, highlighting: string }} urls empty where one is not installed */
@@ -23,8 +25,9 @@ export class Libraries {
 
   /** @returns {Promise<boolean>} whether Markdown can be shown from now on */
   async loadMarkdown() {
-    this.markdown = await load(this.#urls.markdown);
-    return this.markdown !== null;
+    const [library, ours] = await Promise.all([load(this.#urls.markdown), import("./markdown.js")]);
+    if (library !== null) this.markdown = { library, Markdown: ours.Markdown };
+    return library !== null;
   }
 
   /** @returns {Promise<Highlighting | null>} */

@@ -4,9 +4,10 @@ import { Composer } from "./composer.js";
 import { ConversationsApi } from "./conversations_api.js";
 import { CostPill } from "./cost_pill.js";
 import { Drafts } from "./drafts.js";
+import { Following } from "./following.js";
 import { Highlighter } from "./highlighter.js";
+import { labDoor } from "./lab/door.js";
 import { Libraries } from "./libraries.js";
-import { Markdown } from "./markdown.js";
 import { Memory } from "./memory.js";
 import { ModelPicker } from "./model_picker.js";
 import { Page } from "./page.js";
@@ -15,12 +16,14 @@ import { PlainText } from "./plain_text.js";
 import { listen } from "./shortcuts.js";
 import { Sidebar } from "./sidebar.js";
 import { SidebarDrawer } from "./sidebar_drawer.js";
+import { Telemetry } from "./telemetry.js";
 import { switchTheme } from "./theme_switch.js";
 import { Transcript } from "./transcript.js";
 
 const { api: base, maxChars, defaultModel = "", markdown = "", highlighting = "" } = part("magic", HTMLElement).dataset;
 const kept = new Memory(() => localStorage);
 const api = new Api(base);
+const following = new Following(api.streamUrl);
 const conversations = new ConversationsApi(api);
 const libraries = new Libraries({ markdown, highlighting });
 const highlighter = new Highlighter(libraries);
@@ -31,19 +34,33 @@ const drawer = new SidebarDrawer(part("side", HTMLElement), part("side-open", HT
 
 /** @param {HTMLElement} element */
 function newWriter(element) {
+  loadMarkdown();
   if (libraries.markdown === null) return new PlainText(element);
-  return new Markdown(element, libraries.markdown, (code, language) => void highlighter.highlight(code, language));
+  const { library, Markdown } = libraries.markdown;
+  return new Markdown(element, library, (code, language) => void highlighter.highlight(code, language));
+}
+
+/** @type {Promise<unknown> | null} */
+let loading = null;
+
+/** What was shown as plain text is shown anew. */
+function loadMarkdown() {
+  loading ??= libraries.loadMarkdown().then((loaded) => loaded && page.rewrite());
 }
 
 const composer = new Composer(part("composer", HTMLFormElement), {
   maxChars: Number(maxChars),
   onSend: (message) => page.ask(message),
   onStop: () => page.stop(),
-  onDraft: (text) => page.keepDraft(text),
+  onDraft: (text) => {
+    page.keepDraft(text);
+    loadMarkdown();
+  },
   onUp: () => page.editLast(),
 });
 const page = new Page({
   api,
+  following,
   conversations,
   composer,
   drafts: new Drafts(kept),
@@ -60,6 +77,7 @@ const page = new Page({
   ),
   parts: {
     empty: part("empty", HTMLElement),
+    cut: part("cut", HTMLElement),
     status: part("status", HTMLElement),
     title: part("title", HTMLElement),
     template: part("answer", HTMLTemplateElement),
@@ -76,10 +94,13 @@ async function loadModels() {
   }
 }
 
+new Telemetry(api.telemetryUrl, following).start();
+labDoor(part("lab-open", HTMLElement), part("lab", HTMLElement), { following, snapshot: (id) => api.snapshot(id) });
 switchTheme(part("theme", HTMLButtonElement), kept);
 part("help-open", HTMLButtonElement).addEventListener("click", () => help.showModal());
 part("earlier", HTMLButtonElement).addEventListener("click", () => page.showEarlier());
-part("new", HTMLButtonElement).addEventListener("click", () => {
+part("cut", HTMLButtonElement).addEventListener("click", () => document.dispatchEvent(new CustomEvent("magic:cut")));
+part("start-new", HTMLButtonElement).addEventListener("click", () => {
   page.startNew();
   drawer.closeOnPhone();
 });
@@ -93,6 +114,6 @@ listen(document, [
   { key: "/", act: () => composer.focus() },
   { key: "?", act: () => help.showModal() },
 ]);
-void libraries.loadMarkdown().then((loaded) => loaded && page.rewrite());
+if (location.hash !== "") loadMarkdown();
 void loadModels();
 void page.open();

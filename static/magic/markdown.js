@@ -1,3 +1,4 @@
+import { MarkdownLines } from "./markdown_lines.js";
 import { MarkdownNodes } from "./markdown_nodes.js";
 import * as token from "./markdown_tokens.js";
 
@@ -7,6 +8,7 @@ import * as token from "./markdown_tokens.js";
  */
 
 const MOST_OPEN = 2000;
+const MOST_QUOTES = 16;
 const LONGEST_PENDING = 2000;
 const SLICE = 1024;
 /** Where the library and Markdown as models write it part ways. */
@@ -23,7 +25,11 @@ const CODE = new Set([token.CODE_BLOCK, token.CODE_FENCE, token.CODE_INLINE]);
  */
 export class Markdown {
   #library;
+  #root;
+  #onCode;
+  #depth;
   #nodes;
+  #lines;
   /** @type {Parser | null} null: the rest is plain text */
   #parser;
   #last = "";
@@ -32,24 +38,40 @@ export class Markdown {
   #held = false;
   /** A construct is being closed that was not closed in the text. */
   #forced = false;
-  /** The marks of quotes that a line of code may still begin with. */
-  #quotes = 0;
-  #afterMark = false;
+  /** What is in the quote that is open: Markdown of its own.
+   * @type {Markdown | null} */
+  #quote = null;
 
   /**
    * @param {Element} root
    * @param {Library} library
    * @param {import("./markdown_nodes.js").OnCode} onCode
+   * @param {number} [depth] in how many quotes this is
    */
-  constructor(root, library, onCode) {
+  constructor(root, library, onCode, depth = 0) {
     this.#library = library;
+    this.#root = root;
+    this.#onCode = onCode;
+    this.#depth = depth;
     this.#nodes = new MarkdownNodes(root, onCode);
     this.#parser = this.#newParser();
+    this.#lines = new MarkdownLines({
+      take: (text) => this.#take(text),
+      within: () => this.#within(),
+      resume: (indent) => this.#resume(indent),
+      openQuote: () => this.#openQuote(),
+      takeQuoted: (text) => this.#quote?.write(text),
+      closeQuote: () => this.#closeQuote(),
+    });
   }
 
   /** @param {string} piece */
   write(piece) {
-    const text = this.#withoutHalf(this.#half + piece);
+    this.#lines.write(this.#withoutHalf(this.#half + piece));
+  }
+
+  /** @param {string} text */
+  #take(text) {
     let from = 0;
     for (const match of text.matchAll(SPECIAL)) {
       this.#plain(text.slice(from, match.index));
@@ -61,6 +83,7 @@ export class Markdown {
 
   /** Nothing more will come. */
   end() {
+    this.#lines.end();
     this.#release("");
     if (this.#parser?.pending) this.#special("\n");
     this.#parser = null;
@@ -115,9 +138,8 @@ export class Markdown {
     return token.MARKS[kind] === undefined || pending.startsWith(token.MARKS[kind].charAt(0));
   }
 
-  /** @param {string} written without special characters */
-  #plain(written) {
-    const text = this.#quotes > 0 || this.#afterMark ? this.#unquoted(written) : written;
+  /** @param {string} text without special characters */
+  #plain(text) {
     if (text === "") return;
     this.#release(String.fromCodePoint(text.codePointAt(0) ?? 0));
     for (let from = 0; from < text.length; from += SLICE) this.#feed(text.slice(from, from + SLICE));
@@ -126,8 +148,6 @@ export class Markdown {
 
   /** @param {string} char */
   #special(char) {
-    this.#quotes = 0;
-    this.#afterMark = false;
     this.#release(char);
     if (char === "\n") this.#endLine();
     else if (char === "$") this.#feed(this.#isLiteral() ? "$" : "\\$");
@@ -148,6 +168,63 @@ export class Markdown {
     this.#feed(opened && !WORD.test(next) ? "_" : "\\_");
   }
 
+  #within() {
+    const parser = this.#parser;
+    if (parser === null) return "text";
+    const open = parser.tokens.subarray(0, parser.len + 1);
+    if (open.includes(token.CODE_FENCE)) return "code";
+    return open.includes(token.LIST_ITEM) ? "list" : "text";
+  }
+
+  /**
+   * Goes on in the innermost item of a list that so deep a line belongs to.
+   *
+   * @param {number} indent
+   */
+  #resume(indent) {
+    const parser = this.#parser;
+    if (parser === null) return false;
+    let item = parser.len;
+    const isOuter = () => Number(parser.tokens[item]) !== token.LIST_ITEM || (parser.spaces[item] ?? 0) > indent;
+    while (item > 0 && isOuter()) item -= 1;
+    if (item === 0) return false;
+    this.#closeTo(item, token.LIST_ITEM);
+    this.#nodes.gap();
+    return true;
+  }
+
+  #openQuote() {
+    if (this.#quote !== null) return true;
+    const parser = this.#parser;
+    if (parser === null || this.#depth >= MOST_QUOTES) return false;
+    this.#special("\n");
+    this.#closeTo(0, token.DOCUMENT);
+    Object.assign(parser, { pending: "", indent: "", indent_len: 0, fence_start: 0, table_state: 0 });
+    const quote = this.#root.ownerDocument.createElement("blockquote");
+    quote.setAttribute("dir", "auto");
+    this.#root.append(quote);
+    this.#quote = new Markdown(quote, this.#library, this.#onCode, this.#depth + 1);
+    return true;
+  }
+
+  #closeQuote() {
+    this.#quote?.end();
+    this.#quote = null;
+  }
+
+  /**
+   * @param {number} length what stays open
+   * @param {number} kind of the innermost of that
+   */
+  #closeTo(length, kind) {
+    const parser = /** @type {Parser} */ (this.#parser);
+    while (parser.len > length) {
+      parser.len -= 1;
+      this.#nodes.close(false);
+    }
+    parser.token = /** @type {import("streaming-markdown").Token} */ (kind);
+  }
+
   /** Some constructs would swallow all the lines that follow. */
   #endLine() {
     const parser = this.#parser;
@@ -157,26 +234,6 @@ export class Markdown {
     else if (this.#nodes.kind === token.EQUATION_INLINE) this.#force("\\)");
     else if (Number(parser.token) === token.MAYBE_EQUATION) this.#feed(" ");
     this.#feed("\n");
-    if (this.#nodes.kind === token.CODE_FENCE) this.#quotes = this.#nodes.quotes;
-  }
-
-  /**
-   * The library takes the marks of a quote around a block of code for code.
-   *
-   * @param {string} text the beginning of a line
-   */
-  #unquoted(text) {
-    let at = 0;
-    for (; at < text.length; at += 1) {
-      if (text[at] === ">" && this.#quotes > 0) {
-        this.#quotes -= 1;
-        this.#afterMark = true;
-      } else if (text[at] === " " && this.#afterMark) this.#afterMark = false;
-      else break;
-    }
-    if (at < text.length) this.#quotes = 0;
-    if (at < text.length) this.#afterMark = false;
-    return text.slice(at);
   }
 
   /** @param {string} text */

@@ -5,6 +5,13 @@ import * as token from "./markdown_tokens.js";
 /** Deeper than anybody writes: a hostile text must not make a tower of elements. */
 const MOST_DEPTH = 48;
 const LONGEST_LANGUAGE = 30;
+/** One word more lays out its block anew: none is to be longer. */
+const LONG_BLOCK = 4000;
+/** What has a side on which it begins: its marks stand there. */
+const DIRECTED = new Set([token.LIST_ORDERED, token.LIST_UNORDERED, token.BLOCKQUOTE, token.TABLE]);
+/** Where a long block is cut.
+ * @type {Record<number, string>} */
+const END_OF_BLOCK = { [token.PARAGRAPH]: " ", [token.CODE_FENCE]: "\n", [token.CODE_BLOCK]: "\n" };
 const AFTER_ADDRESS = /[.,;:!?)\]}>'"*_~]+$/;
 
 /**
@@ -12,6 +19,8 @@ const AFTER_ADDRESS = /[.,;:!?)\]}>'"*_~]+$/;
  * @property {number} kind
  * @property {Element} element what stands for it
  * @property {Element} node where its content goes
+ * @property {Element} tail the last block of a text that is cut into several
+ * @property {number} chars in the tail
  * @property {Element | null} label of a code block
  * @property {string | null} address of a link or an image, as written
  *
@@ -29,6 +38,7 @@ export class MarkdownNodes {
   #open;
   #document;
   #onCode;
+  #heading = 1;
   /** A link whose address had an open bracket: a closing one right after it still belongs to it.
    * @type {Place | null} */
   #unbalanced = null;
@@ -38,7 +48,7 @@ export class MarkdownNodes {
    * @param {OnCode} onCode
    */
   constructor(root, onCode) {
-    this.#open = [{ kind: token.DOCUMENT, element: root, node: root, label: null, address: null }];
+    this.#open = [newPlace(token.DOCUMENT, { element: root, node: root })];
     this.#document = root.ownerDocument;
     this.#onCode = onCode;
   }
@@ -51,11 +61,6 @@ export class MarkdownNodes {
     return this.#place.kind;
   }
 
-  /** How many quotes are around what comes next. */
-  get quotes() {
-    return this.#open.filter(({ kind }) => kind === token.BLOCKQUOTE).length;
-  }
-
   get #place() {
     return /** @type {Place} */ (this.#open.at(-1));
   }
@@ -65,7 +70,8 @@ export class MarkdownNodes {
     this.#unbalanced = null;
     const parent = this.#place;
     if (this.depth >= MOST_DEPTH) this.#open.push({ ...parent, kind: token.DOCUMENT });
-    else this.#open.push({ kind, label: null, address: null, ...this.#make(kind, parent) });
+    else if (kind === token.LINE_BREAK && isLong(parent)) this.#open.push(newPlace(kind, this.#cut(parent)));
+    else this.#open.push(newPlace(kind, this.#make(kind, parent)));
   }
 
   /**
@@ -85,7 +91,14 @@ export class MarkdownNodes {
   /** @param {string} text */
   text(text) {
     const rest = this.#unbalanced === null ? text : this.#balance(this.#unbalanced, text);
-    if (rest !== "") appendText(this.#place.node, rest);
+    if (rest !== "") this.#append(this.#place, rest);
+  }
+
+  /** Sets what follows apart from what was, within the same construct. */
+  gap() {
+    const gap = this.#document.createElement("span");
+    gap.setAttribute("class", "gap");
+    this.#place.node.append(gap);
   }
 
   /** @param {string} address of a link or an image, as written */
@@ -113,6 +126,38 @@ export class MarkdownNodes {
   }
 
   /**
+   * @param {Place} place
+   * @param {string} text
+   */
+  #append(place, text) {
+    const end = END_OF_BLOCK[place.kind];
+    const room = Math.max(0, LONG_BLOCK - place.chars - 1);
+    const cut = end === undefined ? 0 : text.indexOf(end, room) + 1;
+    const piece = cut === 0 ? text : text.slice(0, cut);
+    appendText(place.tail, piece);
+    place.chars += piece.length;
+    if (cut === 0) return;
+    this.#cut(place);
+    if (cut < text.length) this.#append(place, text.slice(cut));
+  }
+
+  /**
+   * Goes on in a new block.
+   *
+   * @param {Place} place of a paragraph or of code
+   */
+  #cut(place) {
+    const isParagraph = place.kind === token.PARAGRAPH;
+    const tail = this.#document.createElement(isParagraph ? "p" : "span");
+    tail.setAttribute("class", "goes-on");
+    if (isParagraph) place.element.setAttribute("class", `${place.element.getAttribute("class") ?? ""} cut`.trim());
+    if (isParagraph) place.element.parentElement?.append(tail);
+    else place.node.append(tail);
+    Object.assign(place, { tail, chars: 0 }, isParagraph && { element: tail, node: tail });
+    return { element: tail, node: tail };
+  }
+
+  /**
    * @param {number} kind
    * @param {Place} parent
    * @returns {{ element: Element, node: Element, label?: Element }}
@@ -124,7 +169,13 @@ export class MarkdownNodes {
       return { element, node: code, label };
     }
     const element = this.#document.createElement(this.#nameOf(kind, parent));
-    if (kind === token.CHECKBOX) element.textContent = "☐";
+    if (isHeading(kind)) element.setAttribute("class", `level-${kind - token.HEADING_1 + 1}`);
+    if (DIRECTED.has(kind)) element.setAttribute("dir", "auto");
+    if (kind === token.CHECKBOX) {
+      element.setAttribute("class", "task");
+      element.textContent = "☐";
+      parent.element.setAttribute("class", "todo");
+    }
     if (kind === token.TABLE) return { element: this.#frame(parent.node, element), node: element };
     (kind === token.TABLE_ROW ? this.#partOf(parent.node) : parent.node).append(element);
     return { element, node: element };
@@ -135,11 +186,22 @@ export class MarkdownNodes {
    * @param {Place} parent
    */
   #nameOf(kind, parent) {
+    if (isHeading(kind)) return this.#headingOf(kind);
     if (kind === token.TABLE) return "table";
     if (kind === token.TABLE_ROW) return "tr";
     if (kind === token.TABLE_CELL) return parent.node.parentElement?.localName === "thead" ? "th" : "td";
     const inLink = this.#open.some((place) => place.kind === token.LINK);
     return kind === token.IMAGE && inLink ? "span" : (token.ELEMENTS[kind] ?? "span");
+  }
+
+  /**
+   * The page has the first heading, and none is more than one below the one before it: some read by them.
+   *
+   * @param {number} kind
+   */
+  #headingOf(kind) {
+    this.#heading = Math.min(kind - token.HEADING_1 + 2, this.#heading + 1, 6);
+    return `h${this.#heading}`;
   }
 
   /**
@@ -193,6 +255,25 @@ export class MarkdownNodes {
     if (url !== null && element.localName === "a") direct(element, url);
     return text.slice(1);
   }
+}
+
+/**
+ * @param {number} kind
+ * @param {{ element: Element, node: Element, label?: Element }} made
+ * @returns {Place}
+ */
+function newPlace(kind, { element, node, label }) {
+  return { kind, element, node, tail: node, chars: 0, label: label ?? null, address: null };
+}
+
+/** @param {Place} place */
+function isLong({ kind, chars }) {
+  return kind === token.PARAGRAPH && chars >= LONG_BLOCK;
+}
+
+/** @param {number} kind */
+function isHeading(kind) {
+  return kind >= token.HEADING_1 && kind <= token.HEADING_6;
 }
 
 /**

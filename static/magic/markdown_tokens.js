@@ -1,6 +1,9 @@
 /** The numbers by which `streaming-markdown` names what it finds; a test compares them with the library's own. */
 
 export const DOCUMENT = 1;
+export const PARAGRAPH = 2;
+export const HEADING_1 = 3;
+export const HEADING_6 = 8;
 export const CODE_BLOCK = 9;
 export const CODE_FENCE = 10;
 export const CODE_INLINE = 11;
@@ -13,7 +16,10 @@ export const LINK = 17;
 export const RAW_URL = 18;
 export const IMAGE = 19;
 export const BLOCKQUOTE = 20;
+export const LINE_BREAK = 21;
+export const LIST_UNORDERED = 23;
 export const LIST_ORDERED = 24;
+export const LIST_ITEM = 25;
 export const CHECKBOX = 26;
 export const TABLE = 27;
 export const TABLE_ROW = 28;
@@ -30,14 +36,7 @@ export const START = 16;
 
 /** @type {Record<number, string>} */
 export const ELEMENTS = {
-  2: "p",
-  // The page has the first heading.
-  3: "h2",
-  4: "h3",
-  5: "h4",
-  6: "h5",
-  7: "h6",
-  8: "h6",
+  [PARAGRAPH]: "p",
   [CODE_INLINE]: "code",
   [ITALIC_AST]: "em",
   [ITALIC_UND]: "em",
@@ -48,11 +47,11 @@ export const ELEMENTS = {
   [RAW_URL]: "a",
   [IMAGE]: "a",
   [BLOCKQUOTE]: "blockquote",
-  21: "br",
+  [LINE_BREAK]: "br",
   22: "hr",
-  23: "ul",
+  [LIST_UNORDERED]: "ul",
   [LIST_ORDERED]: "ol",
-  25: "li",
+  [LIST_ITEM]: "li",
 };
 
 /** How a construct is written that may turn out to be none.

@@ -8,13 +8,14 @@ const TITLE = "Magic";
 /**
  * @typedef {object} Env
  * @property {import("./api.js").Api} api
+ * @property {import("./following.js").Following} following
  * @property {import("./conversations_api.js").ConversationsApi} conversations
  * @property {import("./composer.js").Composer} composer
  * @property {import("./drafts.js").Drafts} drafts
  * @property {import("./transcript.js").Transcript} transcript
  * @property {import("./cost_pill.js").CostPill} pill
  * @property {import("./sidebar.js").Sidebar} sidebar
- * @property {{ empty: HTMLElement, status: HTMLElement, title: HTMLElement, template: HTMLTemplateElement }} parts
+ * @property {{ empty: HTMLElement, cut: HTMLElement, status: HTMLElement, title: HTMLElement, template: HTMLTemplateElement }} parts
  * @property {(element: HTMLElement) => import("./text_flow.js").Writer} newWriter
  * @property {() => import("./conversation.js").Asked} options
  */
@@ -105,9 +106,10 @@ export class Page {
 
   /** @param {string} id */
   #make(id) {
-    const { api, conversations, transcript, newWriter, options, parts } = this.#env;
+    const { api, following, conversations, transcript, newWriter, options, parts } = this.#env;
     return new Conversation(id, {
       api,
+      following,
       conversations,
       transcript,
       newWriter,
@@ -175,6 +177,7 @@ export class Page {
     parts.empty.hidden = !(conversation.isNew && conversation.isEmpty);
     composer.setBusy(conversation.isBusy);
     composer.allowStop(conversation.canStop);
+    parts.cut.hidden = !conversation.canCut;
     pill.show(conversation.last?.view.facts ?? null);
     pill.setTotal("This chat", conversation.isEmpty ? null : conversation.total);
   }
