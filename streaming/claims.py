@@ -101,7 +101,7 @@ def find_position(owner: Owner, ask: Ask) -> Position:
         if conversation is not None and its_own not in {None, conversation}:
             raise InvalidRequest(FieldError("conversation_id", "is not the conversation of the parent_id"))
         conversation = conversation or its_own
-    elif conversation is not None:
+    elif conversation is not None and not ask.asked.get("from_start"):
         finished = streams.filter(conversation_id=conversation, finished_at__isnull=False)
         parent = finished.order_by("-pk").values_list("pk", flat=True).first()
     if conversation is not None and _conversations(owner, conversation).filter(erased_at__isnull=False).exists():

@@ -107,6 +107,7 @@ def _fields() -> dict[str, Any]:
         "last_event_id": {"type": "integer", "minimum": -1, "description": "The last event that the client has."},
         "conversation_id": IDENTIFIER,
         "parent_id": {**IDENTIFIER, "description": "The `stream_id` whose answer this message follows."},
+        "from_start": {"type": "boolean", "description": "The message follows nothing: another beginning."},
         "system": text,
         "temperature": {"type": "number", "minimum": 0, "maximum": MAX_TEMPERATURE},
         "max_tokens": {"type": "integer", "minimum": 1, "maximum": MOST_OUTPUT_TOKENS},

@@ -22,7 +22,16 @@ MAX_TEMPERATURE = 2.0
 MOST_OUTPUT_TOKENS = 1_000_000
 MAX_MODEL_CHARS = 200
 
-ASKING_FIELDS = ("message", "model", "conversation_id", "parent_id", "system", "temperature", "max_tokens")
+ASKING_FIELDS = (
+    "message",
+    "model",
+    "conversation_id",
+    "parent_id",
+    "from_start",
+    "system",
+    "temperature",
+    "max_tokens",
+)
 """The fields that say what is asked; two requests with the same of them are the same request."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -77,6 +86,8 @@ def parse(
             errors.append(FieldError(name, str(error)))
     if "model" in given and not knows_model(given["model"]):
         errors.append(FieldError("model", "is not one that a provider is known for; see /api/v1/models"))
+    if given.get("from_start") and "parent_id" in given:
+        errors.append(FieldError("from_start", "must not be true with a parent_id"))
     header = _header_cursor(last_event_id_header, errors)
     if needs_user_id and values.get("user_id") is None:
         errors.append(FieldError("user_id", "is required where the request carries no identity"))
@@ -172,6 +183,14 @@ def _max_tokens(value: Any) -> int:
     return int(value)
 
 
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "1", "false", "0"):
+        return value in ("true", "1")
+    raise ValueError("must be true or false")
+
+
 _RULES: dict[str, Callable[[Any], Any]] = {
     "user_id": identifier,
     "message": _text,
@@ -180,6 +199,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "last_event_id": _cursor,
     "conversation_id": identifier,
     "parent_id": identifier,
+    "from_start": _flag,
     "system": _text,
     "temperature": _temperature,
     "max_tokens": _max_tokens,

@@ -31,6 +31,7 @@ LAYERS = (
         "claims",
         "cancels",
         "snapshots",
+        "usage",
         "context",
         "keys",
         "adoption",

@@ -1,77 +1,99 @@
-import { count, dollars, duration } from "./format.js";
+import { copy } from "./copying.js";
+import { EditForm } from "./edit_form.js";
+import { summaryOf } from "./facts.js";
 import { TextFlow } from "./text_flow.js";
 
 /**
  * @typedef {"sending" | "waiting" | "writing" | "reconnecting" | "done" | "cancelled" | "error"} AnswerState
  *
- * @typedef {object} Facts
- * @property {string} model
- * @property {number | null} tokensIn
- * @property {number | null} tokensOut
- * @property {number | null} cost USD; null while unknown
- * @property {boolean} estimated
- * @property {number | null} firstTokenMs
- * @property {number | null} latencyMs
- * @property {number | null} reconnects null where this page did not follow the answer
- * @property {boolean} live
+ * @typedef {import("./facts.js").Facts} Facts
+ *
+ * @typedef {object} Wishes what the view tells
+ * @property {() => void} onGrow the page has changed
+ * @property {() => void} onRetry
+ * @property {() => void} onRegenerate
+ * @property {(message: string) => void} onEdit the question, asked anew in other words
+ * @property {(step: 1 | -1) => void} onVersion
+ * @property {(state: AnswerState) => void} onState
+ * @property {(facts: Facts) => void} onFacts
  */
+
+/** @type {WeakMap<Element, AnswerView>} */
+const views = new WeakMap();
+
+/**
+ * @param {Element} element of an answer
+ * @returns {string} its text as the server has it, Markdown and all
+ */
+export function textOf(element) {
+  return views.get(element)?.text ?? "";
+}
 
 /** One question and its answer on the page. Knows the DOM and nothing of the network. */
 export class AnswerView {
+  #part;
   #text;
   #flow;
-  #note;
-  #facts;
-  #stop;
-  #retry;
-  #onGrow;
-  #chars = 0;
+  #wishes;
+  #message;
   #frame = 0;
   /** @type {Facts | null} */
   #latestFacts = null;
+  /** The end, which is shown when all of the text is. @type {AnswerState | null} */
+  #ending = null;
+  /** @type {AnswerState} */
+  state = "sending";
+  /** "Stop" was pressed. */
+  isStopping = false;
 
   /**
    * @param {HTMLTemplateElement} template
-   * @param {{ message: string, onGrow: () => void, onStop: () => void, onRetry: () => void }} options
+   * @param {{ message: string, newWriter: (element: HTMLElement) => import("./text_flow.js").Writer } & Wishes} options
    */
-  constructor(template, { message, onGrow, onStop, onRetry }) {
+  constructor(template, { message, newWriter, ...wishes }) {
     const root = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
+    const parts = new Map([...root.querySelectorAll("[data-part]")].map((part) => [part.getAttribute("data-part"), part]));
     /** @type {(name: string) => HTMLElement} */
-    const part = (name) => /** @type {HTMLElement} */ (root.querySelector(`[data-part="${name}"]`));
-    this.element = part("answer");
-    this.#text = part("text");
-    this.#note = part("note");
-    this.#facts = part("facts");
-    this.#stop = /** @type {HTMLButtonElement} */ (part("stop"));
-    this.#retry = part("retry");
-    this.#onGrow = onGrow;
-    this.#flow = new TextFlow(this.#text, onGrow);
-    part("question").textContent = message;
-    this.#stop.addEventListener("click", () => {
-      this.#stop.disabled = true;
-      onStop();
-    });
-    this.#retry.addEventListener("click", onRetry);
+    this.#part = (name) => /** @type {HTMLElement} */ (parts.get(name));
+    this.element = this.#part("answer");
+    this.#text = this.#part("text");
+    this.#wishes = wishes;
+    this.#message = message;
+    this.#flow = new TextFlow(this.#text, () => newWriter(this.#text), () => this.#grown());
+    this.#part("question").textContent = message;
+    this.#listen();
+    views.set(this.element, this);
+  }
+
+  get text() {
+    return this.#flow.source;
   }
 
   /** How much text was given to this view, shown or about to be. */
   get chars() {
-    return this.#chars;
+    return this.#flow.source.length;
   }
 
   get words() {
-    return this.#text.textContent?.match(/\S+/g)?.length ?? 0;
+    return this.#flow.source.match(/\S+/g)?.length ?? 0;
+  }
+
+  get message() {
+    return this.#message;
+  }
+
+  /** What it took, as last told. */
+  get facts() {
+    return this.#latestFacts;
   }
 
   /** @param {string} text */
   append(text) {
-    this.#chars += text.length;
     this.#flow.append(text);
   }
 
   /** @param {string} text */
   replace(text) {
-    this.#chars = text.length;
     this.#flow.replace(text);
   }
 
@@ -79,18 +101,23 @@ export class AnswerView {
     this.#flow.flush();
   }
 
+  /** Writes the whole text again, by another writer. */
+  rewrite() {
+    if (this.chars > 0) this.#flow.restart();
+  }
+
   /** @param {AnswerState} state */
   setState(state) {
-    if (this.element.dataset["state"] === state) return;
     const over = state === "done" || state === "cancelled" || state === "error";
-    this.element.dataset["state"] = state;
-    this.#text.setAttribute("aria-busy", String(!over));
-    this.#stop.hidden = over || state === "sending";
+    this.#ending = over ? state : null;
+    if (over) this.#flow.end();
+    if (!over || this.#flow.isDrained) this.#show(state);
   }
 
   /** Lets the reader press "Stop" again. */
   allowStop() {
-    this.#stop.disabled = false;
+    this.isStopping = false;
+    this.#wishes.onState(this.state);
   }
 
   /**
@@ -98,11 +125,11 @@ export class AnswerView {
    * @param {boolean} [canRetry]
    */
   setNote(sentence, canRetry = false) {
-    this.#note.textContent = sentence;
-    this.#retry.hidden = !canRetry;
-    const line = this.#note.parentElement;
+    this.#part("note").textContent = sentence;
+    this.#part("retry").hidden = !canRetry;
+    const line = this.#part("note").parentElement;
     if (line) line.hidden = sentence === "";
-    this.#onGrow();
+    this.#wishes.onGrow();
   }
 
   /** @param {Facts} facts */
@@ -111,35 +138,74 @@ export class AnswerView {
     this.#frame ||= requestAnimationFrame(() => this.#paintFacts());
   }
 
+  /**
+   * @param {number} number of this version, from 1
+   * @param {number} of how many
+   */
+  setVersion(number, of) {
+    this.#part("versions").hidden = of < 2;
+    this.#part("version").textContent = `${number}/${of}`;
+    /** @type {HTMLButtonElement} */ (this.#part("previous")).disabled = number === 1;
+    /** @type {HTMLButtonElement} */ (this.#part("next")).disabled = number === of;
+  }
+
+  /** Opens the question for other words. */
+  edit() {
+    const form = new EditForm(this.#message, {
+      onDone: (message) => {
+        form.element.remove();
+        this.#part("ask").hidden = false;
+        if (message === null) this.#part("edit").focus();
+        else this.#wishes.onEdit(message);
+      },
+    });
+    this.#part("ask").hidden = true;
+    this.#part("ask").before(form.element);
+    form.focus();
+  }
+
+  #listen() {
+    const { onRetry, onRegenerate, onVersion } = this.#wishes;
+    /** @type {Record<string, (event: Event) => void>} */
+    const clicks = {
+      retry: onRetry,
+      regenerate: onRegenerate,
+      previous: () => onVersion(-1),
+      next: () => onVersion(1),
+      edit: () => this.edit(),
+      copy: ({ currentTarget }) => copy(/** @type {HTMLButtonElement} */ (currentTarget), this.text),
+    };
+    for (const [name, act] of Object.entries(clicks)) this.#part(name).addEventListener("click", act);
+    this.#text.addEventListener("click", ({ target }) => {
+      if (!(target instanceof HTMLButtonElement) || target.dataset["copy"] !== "code") return;
+      const code = target.closest(".code")?.querySelector("code");
+      void copy(target, code?.textContent ?? "");
+    });
+  }
+
+  #grown() {
+    if (this.#ending !== null && this.#flow.isDrained) this.#show(this.#ending);
+    this.#wishes.onGrow();
+  }
+
+  /** @param {AnswerState} state */
+  #show(state) {
+    if (this.element.dataset["state"] === state) return;
+    const over = state === "done" || state === "cancelled" || state === "error";
+    this.state = state;
+    this.element.dataset["state"] = state;
+    this.#text.setAttribute("aria-busy", String(!over));
+    this.#part("tools").hidden = !over;
+    this.#part("edit").hidden = !over;
+    this.#part("copy").hidden = this.chars === 0;
+    this.#wishes.onState(state);
+  }
+
   #paintFacts() {
     this.#frame = 0;
-    if (this.#latestFacts) this.#facts.replaceChildren(...sentencesOf(this.#latestFacts).map(item));
-    this.#onGrow();
+    if (this.#latestFacts === null) return;
+    this.#part("summary").textContent = summaryOf(this.#latestFacts);
+    this.#wishes.onFacts(this.#latestFacts);
+    this.#wishes.onGrow();
   }
-}
-
-/** @param {Facts} facts */
-function sentencesOf(facts) {
-  return [
-    facts.model,
-    facts.tokensIn === null ? "" : `${count(facts.tokensIn)} tokens in`,
-    facts.tokensOut === null ? "" : `${count(facts.tokensOut)} ${facts.tokensIn === null ? "tokens out" : "out"}`,
-    costOf(facts),
-    facts.firstTokenMs === null ? "" : `first token ${duration(facts.firstTokenMs)}`,
-    facts.latencyMs === null ? "" : `total ${duration(facts.latencyMs)}`,
-    facts.reconnects === null ? "" : `${facts.reconnects} ${facts.reconnects === 1 ? "reconnect" : "reconnects"}`,
-  ].filter((sentence) => sentence !== "");
-}
-
-/** @param {Facts} facts */
-function costOf({ cost, estimated, live }) {
-  if (cost === null) return live ? "" : "cost unknown";
-  return (estimated ? "~" : "") + dollars(cost);
-}
-
-/** @param {string} sentence */
-function item(sentence) {
-  const element = document.createElement("li");
-  element.textContent = sentence;
-  return element;
 }

@@ -4,6 +4,8 @@
  * @typedef {object} Snapshot
  * @property {string} stream_id
  * @property {"queued" | "streaming" | "done" | "error" | "cancelled"} status
+ * @property {string | null} conversation_id
+ * @property {string | null} parent_id
  * @property {string} model
  * @property {string} message
  * @property {string} text
@@ -27,7 +29,17 @@
  *
  * @typedef {{ name: string, reason: string }} BadParameter
  * @typedef {{ detail?: string, title?: string, error_type?: string, errors?: BadParameter[] }} Problem
- * @typedef {{ stream_id: string, message: string, model?: string }} StartRequest
+ * @typedef {object} StartRequest
+ * @property {string} stream_id
+ * @property {string} message
+ * @property {string} [model]
+ * @property {string} [conversation_id]
+ * @property {string} [parent_id]
+ * @property {boolean} [from_start] the message follows nothing, also in a conversation that has streams
+ * @property {string} [system]
+ * @property {number} [temperature]
+ * @property {number} [max_tokens]
+ *
  * @typedef {{ method?: string, body?: unknown, signal?: AbortSignal }} Call
  */
 
@@ -100,16 +112,16 @@ export class Api {
   }
 
   /**
-   * The newest streams, newest first. A visitor without an identity has none, and needs none yet.
+   * Something of one's own. A visitor without an identity has nothing, and needs none yet.
    *
-   * @param {number} limit
-   * @returns {Promise<Snapshot[]>}
+   * @param {string} path
+   * @returns {Promise<any>} null for such a visitor
    */
-  async recent(limit) {
+  async own(path) {
     try {
-      return (await this.#call(`/streams?limit=${limit}`)).streams;
+      return await this.call(path);
     } catch (error) {
-      if (error instanceof ApiError && error.asksWho) return [];
+      if (error instanceof ApiError && error.asksWho) return null;
       throw error;
     }
   }
@@ -119,7 +131,7 @@ export class Api {
    * @returns {Promise<Snapshot>}
    */
   snapshot(streamId) {
-    return this.#call(`/streams/${encodeURIComponent(streamId)}`);
+    return this.call(`/streams/${encodeURIComponent(streamId)}`);
   }
 
   /**
@@ -135,7 +147,7 @@ export class Api {
    * @returns {Promise<Snapshot>}
    */
   cancel(streamId) {
-    return this.#call(`/stream/${encodeURIComponent(streamId)}`, { method: "DELETE" });
+    return this.call(`/stream/${encodeURIComponent(streamId)}`, { method: "DELETE" });
   }
 
   /**
@@ -144,13 +156,13 @@ export class Api {
    */
   async #identified(path, call) {
     try {
-      return await this.#call(path, call);
+      return await this.call(path, call);
     } catch (error) {
       if (!(error instanceof ApiError && error.asksWho)) throw error;
     }
     this.#identifying ??= this.#identify().finally(() => (this.#identifying = null));
     await this.#identifying;
-    return this.#call(path, call);
+    return this.call(path, call);
   }
 
   /** Two tabs must not get two identities: the second cookie would hide the first tab's streams. */
@@ -159,20 +171,21 @@ export class Api {
       globalThis.navigator?.locks ? navigator.locks.request("magic-identity", work) : work();
     await alone(async () => {
       try {
-        await this.#call("/streams?limit=1");
+        await this.call("/streams?limit=1");
       } catch (error) {
         if (!(error instanceof ApiError && error.asksWho)) throw error;
-        await this.#call("/anon_session", { method: "POST" });
+        await this.call("/anon_session", { method: "POST" });
       }
     });
   }
 
   /**
-   * @param {string} path
+   * @param {string} path below the base
    * @param {Call} [call]
-   * @returns {Promise<any>}
+   * @returns {Promise<any>} null where the answer has no body
+   * @throws {ApiError}
    */
-  async #call(path, { method = "GET", body, signal } = {}) {
+  async call(path, { method = "GET", body, signal } = {}) {
     /** @type {Record<string, string>} */
     const headers = { Accept: "application/json" };
     if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -199,7 +212,8 @@ export class Api {
  * @throws {ApiError} for anything else
  */
 export async function readAnswer(response) {
-  const answer = response.status === 204 ? null : await response.json().catch(() => undefined);
+  const empty = response.status === 204 || response.headers.get("Content-Length") === "0";
+  const answer = empty ? null : await response.json().catch(() => undefined);
   if (response.ok && answer !== undefined) return answer;
   // A success that can't be read was cut on its way: as good as no answer.
   throw new ApiError(response.ok ? 0 : response.status, answer ?? {}, retryAfter(response));

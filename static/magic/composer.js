@@ -1,7 +1,5 @@
 import { count } from "./format.js";
-import { Memory } from "./memory.js";
 
-const DRAFT = "magic-draft";
 /** A double click, or Enter held down, is one wish. */
 const ONE_WISH_MS = 600;
 
@@ -10,24 +8,34 @@ export class Composer {
   #form;
   #field;
   #hint;
-  #maxChars;
-  #onSend;
-  #memory = new Memory(() => sessionStorage);
+  #send;
+  #stop;
+  #options;
+  #busy = false;
   #sentAt = -ONE_WISH_MS;
+  #sent = "";
 
   /**
-   * @param {HTMLFormElement} form with a textarea `message` and an element `[data-part=hint]`
-   * @param {{ maxChars: number, onSend: (message: string) => void }} options
+   * @param {HTMLFormElement} form with a textarea `message`, and `[data-part]`s hint, send and stop
+   * @param {object} options
+   * @param {number} options.maxChars
+   * @param {(message: string) => void} options.onSend
+   * @param {() => void} options.onStop
+   * @param {(text: string) => void} options.onDraft told each change of what is written and not sent
+   * @param {() => void} options.onUp the arrow key in an empty field
    */
-  constructor(form, { maxChars, onSend }) {
+  constructor(form, options) {
+    /** @type {(name: string) => HTMLElement} */
+    const part = (name) => /** @type {HTMLElement} */ (form.querySelector(`[data-part=${name}]`));
     this.#form = form;
     this.#field = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("message"));
-    this.#hint = /** @type {HTMLElement} */ (form.querySelector("[data-part=hint]"));
-    this.#maxChars = maxChars;
-    this.#onSend = onSend;
-    this.#field.value = this.#memory.recall(DRAFT);
+    this.#hint = part("hint");
+    this.#send = /** @type {HTMLButtonElement} */ (part("send"));
+    this.#stop = /** @type {HTMLButtonElement} */ (part("stop"));
+    this.#options = options;
     this.#field.addEventListener("input", () => this.#edited());
     this.#field.addEventListener("keydown", (event) => this.#pressed(event));
+    this.#stop.addEventListener("click", () => this.stop());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.send(this.#field.value);
@@ -36,38 +44,80 @@ export class Composer {
 
   /** @param {string} message */
   send(message) {
-    if (performance.now() - this.#sentAt < ONE_WISH_MS) return;
+    if (performance.now() - this.#sentAt < ONE_WISH_MS && ["", this.#sent].includes(message)) return;
     const complaint = this.#complaint(message);
     this.#tell(complaint);
     this.#field.focus();
     if (complaint !== "") return;
     this.#sentAt = performance.now();
-    if (message === this.#field.value) this.#clear();
-    this.#onSend(message);
+    this.#sent = message;
+    if (message === this.#field.value) this.fill("");
+    this.#options.onDraft(this.#field.value);
+    this.#options.onSend(message);
+  }
+
+  stop() {
+    // The second click of a double click on "Send" lands here.
+    if (!this.#busy || this.#stop.disabled || performance.now() - this.#sentAt < ONE_WISH_MS) return;
+    this.#options.onStop();
+    this.#field.focus();
+  }
+
+  /** @param {boolean} busy whether an answer is being written, which has to end before the next can be asked for */
+  setBusy(busy) {
+    if (!busy && this.#busy) this.#tell("");
+    const focused = document.activeElement === this.#stop || document.activeElement === this.#send;
+    this.#busy = busy;
+    this.#send.hidden = busy;
+    this.#stop.hidden = !busy;
+    if (focused) this.#field.focus();
+  }
+
+  /** @param {boolean} allowed whether there is something to stop: the server has to know of it, and it is asked once */
+  allowStop(allowed) {
+    this.#stop.disabled = !allowed;
+  }
+
+  /** @param {string} text */
+  fill(text) {
+    this.#field.value = text;
+    this.#tell("");
+    this.#size();
+  }
+
+  focus() {
+    this.#field.focus();
   }
 
   /** @param {string} message */
   #complaint(message) {
     if (message.trim() === "") return "Write a message first.";
+    if (this.#busy) return "The answer is still being written. Wait for its end, or stop it with Esc.";
     // Characters as the server counts them: an emoji is one.
-    const length = message.length > this.#maxChars ? [...message].length : 0;
-    if (length <= this.#maxChars) return "";
-    const excess = count(length - this.#maxChars);
-    return `This message is too long: the limit is ${count(this.#maxChars)} characters. Shorten it by ${excess}.`;
-  }
-
-  #clear() {
-    this.#field.value = "";
-    this.#memory.keep(DRAFT, "");
+    const length = message.length > this.#options.maxChars ? [...message].length : 0;
+    if (length <= this.#options.maxChars) return "";
+    const excess = count(length - this.#options.maxChars);
+    return `This message is too long: the limit is ${count(this.#options.maxChars)} characters. Shorten it by ${excess}.`;
   }
 
   #edited() {
-    this.#memory.keep(DRAFT, this.#field.value);
+    this.#options.onDraft(this.#field.value);
     this.#tell("");
+    this.#size();
+  }
+
+  /** For browsers without `field-sizing`. */
+  #size() {
+    if (CSS.supports("field-sizing", "content")) return;
+    this.#field.rows = Math.min(10, this.#field.value.split("\n").length);
   }
 
   /** @param {KeyboardEvent} event */
   #pressed(event) {
+    if (event.key === "ArrowUp" && this.#field.value === "") {
+      event.preventDefault();
+      return this.#options.onUp();
+    }
     // While an input method composes, Enter chooses a word (229 is how Safari says so).
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
@@ -76,7 +126,7 @@ export class Composer {
 
   /** @param {string} complaint */
   #tell(complaint) {
-    this.#hint.textContent = complaint;
+    if (this.#hint.textContent !== complaint) this.#hint.textContent = complaint;
     this.#field.setAttribute("aria-invalid", String(complaint !== ""));
   }
 }

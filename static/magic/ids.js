@@ -4,6 +4,15 @@
  * @returns {string}
  */
 export function newStreamId() {
+  return `stream_${random()}`;
+}
+
+/** @returns {string} */
+export function newConversationId() {
+  return `conversation_${random()}`;
+}
+
+function random() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return "stream_" + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,116 +1,119 @@
-import { Answer } from "./answer.js";
-import { AnswerView } from "./answer_view.js";
 import { Api } from "./api.js";
+import { AskingOptions } from "./asking_options.js";
 import { Composer } from "./composer.js";
+import { ConversationsApi } from "./conversations_api.js";
+import { CostPill } from "./cost_pill.js";
+import { Drafts } from "./drafts.js";
 import { Following } from "./following.js";
-import { newStreamId } from "./ids.js";
+import { Highlighter } from "./highlighter.js";
 import { labDoor } from "./lab/door.js";
+import { Libraries } from "./libraries.js";
+import { Memory } from "./memory.js";
 import { ModelPicker } from "./model_picker.js";
+import { Page } from "./page.js";
+import { part } from "./parts.js";
+import { PlainText } from "./plain_text.js";
+import { listen } from "./shortcuts.js";
+import { Sidebar } from "./sidebar.js";
+import { SidebarDrawer } from "./sidebar_drawer.js";
 import { Telemetry } from "./telemetry.js";
+import { switchTheme } from "./theme_switch.js";
 import { Transcript } from "./transcript.js";
 
-const RECENT = 20;
-
-/**
- * @template {HTMLElement} T
- * @param {string} id
- * @param {new () => T} type
- * @returns {T}
- */
-function part(id, type) {
-  const element = document.getElementById(id);
-  if (!(element instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);
-  return element;
-}
-
-const page = part("magic", HTMLElement);
-const empty = part("empty", HTMLElement);
-const status = part("status", HTMLElement);
-const template = part("answer", HTMLTemplateElement);
-const api = new Api(page.dataset["api"]);
+const { api: base, maxChars, defaultModel = "", markdown = "", highlighting = "" } = part("magic", HTMLElement).dataset;
+const kept = new Memory(() => localStorage);
+const api = new Api(base);
 const following = new Following(api.streamUrl);
-const transcript = new Transcript(part("transcript", HTMLElement), part("latest", HTMLButtonElement));
+const conversations = new ConversationsApi(api);
+const libraries = new Libraries({ markdown, highlighting });
+const highlighter = new Highlighter(libraries);
 const picker = new ModelPicker(part("model", HTMLSelectElement), part("model-note", HTMLElement));
+const options = new AskingOptions(part("options", HTMLDialogElement), part("options-open", HTMLButtonElement), kept);
+const help = part("help", HTMLDialogElement);
+const drawer = new SidebarDrawer(part("side", HTMLElement), part("side-open", HTMLButtonElement), kept);
+
+/** @param {HTMLElement} element */
+function newWriter(element) {
+  loadMarkdown();
+  if (libraries.markdown === null) return new PlainText(element);
+  const { library, Markdown } = libraries.markdown;
+  return new Markdown(element, library, (code, language) => void highlighter.highlight(code, language));
+}
+
+/** @type {Promise<unknown> | null} */
+let loading = null;
+
+/** What was shown as plain text is shown anew. */
+function loadMarkdown() {
+  loading ??= libraries.loadMarkdown().then((loaded) => loaded && page.rewrite());
+}
+
 const composer = new Composer(part("composer", HTMLFormElement), {
-  maxChars: Number(page.dataset["maxChars"]),
-  onSend: (message) => ask(message, picker.value),
+  maxChars: Number(maxChars),
+  onSend: (message) => page.ask(message),
+  onStop: () => page.stop(),
+  onDraft: (text) => {
+    page.keepDraft(text);
+    loadMarkdown();
+  },
+  onUp: () => page.editLast(),
 });
-
-/**
- * @param {string} sentence
- * @param {{ noted?: boolean }} [where] `noted`: the answer itself says so, only who can't see it need be told
- */
-function announce(sentence, { noted = false } = {}) {
-  status.textContent = sentence;
-  status.classList.toggle("unseen", noted);
-}
-
-/**
- * @param {string} streamId
- * @param {string} message
- * @param {(answer: Answer, element: HTMLElement) => void} onRetry
- */
-function place(streamId, message, onRetry) {
-  const view = new AnswerView(template, {
-    message,
-    onGrow: () => transcript.grown(),
-    onStop: () => void answer.stop(),
-    onRetry: () => onRetry(answer, view.element),
-  });
-  const answer = new Answer(streamId, { api, view, following, announce });
-  empty.hidden = true;
-  transcript.add(view.element);
-  return answer;
-}
-
-/**
- * @param {string} message
- * @param {string} model
- */
-function ask(message, model) {
-  const request = { message, ...(model && { model }) };
-  const answer = place(newStreamId(), message, (failed, element) => {
-    // Where no answer came the start may have arrived: repeated under its own id it is not paid twice.
-    if (failed.outcome === "unknown") return failed.start(request);
-    if (failed.outcome === "refused") element.remove();
-    ask(message, picker.value);
-  });
-  transcript.follow();
-  answer.start(request);
-}
+const page = new Page({
+  api,
+  following,
+  conversations,
+  composer,
+  drafts: new Drafts(kept),
+  transcript: new Transcript(part("transcript", HTMLElement), part("latest", HTMLButtonElement), part("earlier", HTMLElement)),
+  pill: new CostPill(part("facts", HTMLElement), part("totals", HTMLElement)),
+  sidebar: new Sidebar(
+    {
+      list: part("history", HTMLElement),
+      search: part("search", HTMLInputElement),
+      note: part("history-note", HTMLElement),
+      more: part("history-more", HTMLButtonElement),
+    },
+    { api: conversations, onForgotten: (id) => page.forgotten(id), onChanged: () => page.changed() },
+  ),
+  parts: {
+    empty: part("empty", HTMLElement),
+    cut: part("cut", HTMLElement),
+    status: part("status", HTMLElement),
+    title: part("title", HTMLElement),
+    template: part("answer", HTMLTemplateElement),
+  },
+  newWriter,
+  options: () => ({ ...(picker.value && { model: picker.value }), ...options.value }),
+});
 
 async function loadModels() {
   try {
-    picker.fill(await api.models(), page.dataset["defaultModel"] ?? "");
+    picker.fill(await api.models(), defaultModel);
   } catch {
     picker.unknown();
   }
 }
 
-async function loadRecent() {
-  const recent = (await api.recent(RECENT)).reverse();
-  await Promise.all(recent.map(showRecent));
-}
-
-/** @param {import("./api.js").Snapshot} listed */
-async function showRecent({ stream_id, message }) {
-  const answer = place(stream_id, message, () => ask(message, picker.value));
-  try {
-    answer.show(await api.snapshot(stream_id));
-  } catch {
-    answer.unavailable();
-  }
-}
-
-for (const example of empty.querySelectorAll("button")) {
-  example.addEventListener("click", () => composer.send(example.dataset["message"] ?? example.innerText));
-}
 new Telemetry(api.telemetryUrl, following).start();
-labDoor(part("lab-button", HTMLElement), part("lab", HTMLElement), { following, snapshot: (id) => api.snapshot(id) });
+labDoor(part("lab-open", HTMLElement), part("lab", HTMLElement), { following, snapshot: (id) => api.snapshot(id) });
+switchTheme(part("theme", HTMLButtonElement), kept);
+part("help-open", HTMLButtonElement).addEventListener("click", () => help.showModal());
+part("earlier", HTMLButtonElement).addEventListener("click", () => page.showEarlier());
+part("cut", HTMLButtonElement).addEventListener("click", () => document.dispatchEvent(new CustomEvent("magic:cut")));
+part("start-new", HTMLButtonElement).addEventListener("click", () => {
+  page.startNew();
+  drawer.closeOnPhone();
+});
+part("history", HTMLElement).addEventListener("click", ({ target }) => {
+  if (target instanceof HTMLAnchorElement) drawer.closeOnPhone();
+});
+listen(document, [
+  { key: "escape", anywhere: true, act: () => page.stop() },
+  { key: "k", mod: true, act: () => drawer.search() },
+  { key: "o", mod: true, shift: true, act: () => page.startNew() },
+  { key: "/", act: () => composer.focus() },
+  { key: "?", act: () => help.showModal() },
+]);
+if (location.hash !== "") loadMarkdown();
 void loadModels();
-loadRecent()
-  .catch(() => announce("Earlier answers can't be loaded. They are safe on the server: reload to see them."))
-  .finally(() => {
-    empty.hidden = document.querySelector(".answer") !== null;
-    transcript.follow();
-  });
+void page.open();

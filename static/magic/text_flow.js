@@ -1,69 +1,108 @@
-const BLOCK_CHARS = 4000;
+/** A frame has 16 ms; what the writing leaves of it is for layout and paint. */
+const BUDGET_MS = 6;
+const SLICE = 2048;
+/** A hidden tab has no animation frames. */
+const HIDDEN_MS = 250;
 
 /**
- * Grows a text on the page. What comes within one animation frame is written at once, and a long text is cut into
- * blocks at line ends, so that one more word never lays out the whole answer again. `textContent` stays the text.
+ * @typedef {object} Writer
+ * @property {(text: string) => void} write
+ * @property {() => void} end nothing more comes
+ */
+
+/**
+ * Grows an answer on the page: what comes within one animation frame is written at once, and what is too much for one
+ * frame is spread over several. Keeps the text as it came.
  */
 export class TextFlow {
   #element;
+  #newWriter;
   #onFlush;
-  #pending = "";
-  #frame = 0;
-  /** @type {Text | null} */
-  #tail = null;
+  /** @type {Writer | null} */
+  #writer = null;
+  #source = "";
+  #written = 0;
+  #over = false;
+  #cancel = () => {};
+  #scheduled = false;
 
   /**
    * @param {HTMLElement} element
-   * @param {() => void} onFlush called right after the page has grown
+   * @param {() => Writer} newWriter for an empty element
+   * @param {() => void} onFlush called right after the page has grown, and when all is written
    */
-  constructor(element, onFlush) {
+  constructor(element, newWriter, onFlush) {
     this.#element = element;
+    this.#newWriter = newWriter;
     this.#onFlush = onFlush;
+  }
+
+  /** The text as the server has it, shown or about to be. */
+  get source() {
+    return this.#source;
+  }
+
+  /** Whether all of it is on the page. */
+  get isDrained() {
+    return this.#written === this.#source.length && (this.#writer === null || !this.#over);
   }
 
   /** @param {string} text */
   append(text) {
-    this.#pending += text;
-    this.#frame ||= requestAnimationFrame(() => this.flush());
+    this.#source += text;
+    this.#schedule();
   }
 
-  /** @param {string} text */
+  /** @param {string} text in place of all that is there */
   replace(text) {
+    if (text === this.#source) return;
+    this.#source = text;
+    this.restart();
+  }
+
+  /** Writes everything again, by a new writer. */
+  restart() {
     this.#element.replaceChildren();
-    this.#tail = null;
-    this.#pending = text;
+    this.#writer = null;
+    this.#written = 0;
     this.flush();
   }
 
-  /** Writes what is pending now; a hidden tab has no animation frames. */
+  /** The text is complete. */
+  end() {
+    this.#over = true;
+    this.flush();
+  }
+
+  /** Writes now what fits into a frame. */
   flush() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
-    const text = this.#pending;
-    this.#pending = "";
-    if (text === "") return;
-    this.#write(text);
+    this.#cancel();
+    this.#scheduled = false;
+    const deadline = performance.now() + BUDGET_MS;
+    while (this.#written < this.#source.length && performance.now() < deadline) {
+      const piece = this.#source.slice(this.#written, this.#written + SLICE);
+      (this.#writer ??= this.#newWriter()).write(piece);
+      this.#written += piece.length;
+    }
+    if (this.#written < this.#source.length) this.#schedule();
+    else if (this.#over) this.#finish();
     this.#onFlush();
   }
 
-  /** @param {string} text */
-  #write(text) {
-    let rest = text;
-    while (rest !== "") {
-      const tail = (this.#tail ??= this.#newBlock());
-      const cut = rest.indexOf("\n", Math.max(0, BLOCK_CHARS - tail.length)) + 1;
-      const piece = cut === 0 ? rest : rest.slice(0, cut);
-      tail.appendData(piece);
-      rest = rest.slice(piece.length);
-      if (cut > 0) this.#tail = null;
-    }
+  #finish() {
+    this.#writer?.end();
+    this.#writer = null;
   }
 
-  #newBlock() {
-    const block = document.createElement("div");
-    const text = document.createTextNode("");
-    block.append(text);
-    this.#element.append(block);
-    return text;
+  #schedule() {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    if (document.hidden) {
+      const timer = setTimeout(() => this.flush(), HIDDEN_MS);
+      this.#cancel = () => clearTimeout(timer);
+    } else {
+      const frame = requestAnimationFrame(() => this.flush());
+      this.#cancel = () => cancelAnimationFrame(frame);
+    }
   }
 }

@@ -8,9 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
+from tests import databases
 from tests.databases import skip
+from tests.servers import Server
+
+WAIT_MS = 20_000
+expect.set_options(timeout=WAIT_MS)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -48,6 +53,15 @@ def _launched(playwright: Playwright, **options: Any) -> Iterator[Browser]:
     browser.close()
 
 
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory, sqlite: databases.SQLite) -> Iterator[Server]:
+    """A server as it is shipped, that all tests share which do it no harm."""
+    folder = tmp_path_factory.mktemp("server")
+    server = Server(sqlite.new(), folder, STREAM_OPEN_ACCESS="0", DEMO_TOKENS_PER_SECOND="0")
+    yield server.start()
+    server.kill()
+
+
 # What the browser itself tells of the connections that we cut, and of those that are refused.
 TOLD_BY_THE_BROWSER = ("net::ERR_", "Failed to load resource", "EventSource's response has")
 
@@ -60,7 +74,8 @@ def _is_ours(line: ConsoleMessage) -> bool:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """The tabs of a visitor who was never here before. What their scripts throw fails the test."""
-    context = browser.new_context()
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(WAIT_MS)
     thrown: list[str] = []
     context.on("weberror", lambda error: thrown.append(str(error.error)))
     context.on("console", lambda line: thrown.append(line.text) if _is_ours(line) else None)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import databases
-from tests.browser.test_page import ask, counted, text_of, wait_for
+from tests.browser.acting import ask, counted, text_of, wait_for
 from tests.servers import Server
 
 

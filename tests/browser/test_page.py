@@ -7,50 +7,33 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Request, expect
 
+from tests.browser.acting import ask, counted, text_of, visit, wait_for
 from tests.browser.chat import is_a_start
 from tests.servers import Server
 
 Serve = Callable[..., Server]
 
-WAIT_MS = 20_000
-expect.set_options(timeout=WAIT_MS)
-
 
 @pytest.fixture
 def server(sqlite_url: str, serve: Serve) -> Server:
+    """A server that may be hurt."""
     return serve(sqlite_url, STREAM_LEASE_SECONDS="3")
 
 
-def counted(first: int, last: int) -> str:
-    return "".join(f"{n} " for n in range(first, last + 1))
-
-
-def ask(page: Page, message: str) -> None:
-    page.get_by_label("Message").fill(message)
-    page.get_by_label("Message").press("Enter")
-
-
-def text_of(page: Page) -> str:
-    return page.locator(".text").last.text_content() or ""
-
-
-def wait_for(page: Page, state: str) -> None:
-    page.locator(f'.answer:last-child[data-state="{state}"]').wait_for(timeout=WAIT_MS)
-
-
-def test_an_answer_arrives_with_its_cost(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/magic")
+def test_an_answer_arrives_with_its_cost(served: Server, page: Page) -> None:
+    visit(served, page)
     ask(page, "/count 30 0")
     wait_for(page, "done")
     assert text_of(page) == counted(1, 30)
     expect(page.get_by_role("status")).to_contain_text("Finished: 30 words")
-    facts = page.locator(".facts")
-    for fact in ("demo", "30 out", "$0.0000", "first token", "0 reconnects"):
+    facts = page.locator(".pill")
+    for fact in ("3 in", "30 out", "$0.0000", "first token", "0 reconnects", "This chat", "Today"):
         expect(facts).to_contain_text(fact)
+    expect(page.locator(".summary")).to_contain_text("demo")
 
 
-def test_a_reload_in_the_middle_shows_the_answer_from_its_first_word_and_goes_on(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/magic")
+def test_a_reload_in_the_middle_shows_the_answer_from_its_first_word_and_goes_on(served: Server, page: Page) -> None:
+    visit(served, page)
     ask(page, "/count 60 20")
     page.locator(".text", has_text="1 2 3").wait_for()
     starts: list[str] = []
@@ -64,25 +47,25 @@ def test_a_reload_in_the_middle_shows_the_answer_from_its_first_word_and_goes_on
 
 
 def test_an_answer_that_a_killed_server_was_writing_is_interrupted_and_kept(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/magic")
+    visit(server, page)
     ask(page, "/count 1000 20")
     page.locator(".text", has_text="1 2 3").wait_for()
     server.kill()
-    expect(page.get_by_role("status")).to_contain_text("Reconnecting", timeout=WAIT_MS)
+    expect(page.get_by_role("status")).to_contain_text("Reconnecting")
     shown = text_of(page)
     server.start()
     wait_for(page, "error")
     assert text_of(page).startswith(shown)
     expect(page.locator(".note")).to_contain_text("Interrupted")
     page.get_by_role("button", name="Try again").click()
-    expect(page.locator(".answer")).to_have_count(2)
+    expect(page.locator(".versions")).to_contain_text("2/2")
     wait_for(page, "writing")
 
 
-def test_a_double_click_sends_once(server: Server, page: Page) -> None:
+def test_a_double_click_sends_once(served: Server, page: Page) -> None:
     started: list[Request] = []
     page.on("requestfinished", lambda request: started.append(request) if is_a_start(request) else None)
-    page.goto(f"{server.url}/magic")
+    visit(served, page)
     page.get_by_label("Message").fill("/count 3 0")
     page.get_by_role("button", name="Send").dblclick()
     wait_for(page, "done")
@@ -91,8 +74,8 @@ def test_a_double_click_sends_once(server: Server, page: Page) -> None:
     assert len(ids) == 1
 
 
-def test_an_answer_is_text_and_never_markup(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/magic")
+def test_an_answer_is_text_and_never_markup(served: Server, page: Page) -> None:
+    visit(served, page)
     markup = "<img src=x onerror=alert(1)><b>bold</b>"
     ask(page, f"/echo {markup}")
     wait_for(page, "done")
@@ -100,8 +83,8 @@ def test_an_answer_is_text_and_never_markup(server: Server, page: Page) -> None:
     assert page.locator(".answer img, .answer b").count() == 0
 
 
-def test_an_empty_and_a_too_long_message_are_refused_in_words(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/magic")
+def test_an_empty_and_a_too_long_message_are_refused_in_words(served: Server, page: Page) -> None:
+    visit(served, page)
     ask(page, "  ")
     expect(page.get_by_role("alert")).to_have_text("Write a message first.")
     ask(page, "x" * 32_005)
@@ -109,9 +92,8 @@ def test_an_empty_and_a_too_long_message_are_refused_in_words(server: Server, pa
     expect(page.locator(".answer")).to_have_count(0)
 
 
-def test_a_message_written_while_offline_is_sent_later_and_once(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/magic")
-    page.get_by_text("nobody is charged").wait_for()
+def test_a_message_written_while_offline_is_sent_later_and_once(served: Server, page: Page) -> None:
+    visit(served, page)
     page.context.set_offline(True)
     ask(page, "/count 5 0")
     expect(page.get_by_role("status")).to_contain_text("Sending again")

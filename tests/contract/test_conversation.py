@@ -178,3 +178,21 @@ def test_a_failure_of_the_provider_tells_neither_its_words_nor_the_key(
         assert CANARY_KEY.encode() not in answer.body
         assert CANARY.encode() not in answer.body
         assert CANARY not in shown["error"]
+
+
+def test_another_beginning_of_a_conversation_follows_nothing(asker: Client, upstream: Upstream, user: str) -> None:
+    upstream.queue(Script(text="answer 0"))
+    say(asker, user, "question 0", stream_id="s0", conversation_id="c")
+    say(asker, user, "question 0, better", stream_id="s1", conversation_id="c", from_start=True)
+    assert turns(upstream) == [("user", "question 0, better")]
+    shown = asker.snapshot("s1", user_id=user).json
+    assert (shown["parent_id"], shown["conversation_id"]) == (None, "c")
+    plain = asker.begin(user_id=user, stream_id="s1", message="question 0, better", conversation_id="c")
+    assert plain.status == 409
+
+
+def test_a_beginning_has_no_parent(asker: Client, user: str) -> None:
+    refused = asker.post({"user_id": user, "message": CANARY, "parent_id": fresh(), "from_start": True})
+    assert refused.status == 400
+    assert [error["name"] for error in refused.json["errors"]] == ["from_start"]
+    assert asker.post({"user_id": user, "message": CANARY, "from_start": "perhaps"}).status == 400

@@ -46,14 +46,14 @@ test("two calls at once get one identity", async () => {
 
 test("a stranger has no answers yet and gets no identity for looking", async () => {
   const net = new FakeFetch(anonymous);
-  assert.deepEqual(await new Api("/api/v1", net.fetch).recent(20), []);
+  assert.deepEqual(await new Api("/api/v1", net.fetch).own("/streams"), null);
   assert.equal(net.calls.length, 1);
 });
 
 test("another bad parameter is no question of who asks", async () => {
   const errors = [{ name: "user_id", reason: "is needed" }, { name: "limit", reason: "no" }];
   const bad = { status: 400, body: { errors } };
-  await assert.rejects(new Api("/api/v1", new FakeFetch(bad).fetch).recent(20), { status: 400 });
+  await assert.rejects(new Api("/api/v1", new FakeFetch(bad).fetch).own("/streams"), { status: 400 });
 });
 
 test("a problem becomes an error with the server's words", async () => {
