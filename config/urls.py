@@ -4,9 +4,14 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from magic.api import router
 from streaming import probes
+from streaming.api import api
 
 handler400 = "config.errors.bad_request"
+
+# One description of all: /api/docs. Before the addresses below are made of it.
+api.add_router("", router)
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/magic")),

@@ -78,7 +78,13 @@ OWNED: dict[tuple[str, str], tuple[Ask, ...]] = {
 }
 """How each route may name a stream or a conversation."""
 
-NOBODYS = {("POST", "/api/v1/anon_session"), ("GET", "/api/v1/models"), ("POST", "/api/v1/telemetry")}
+NOBODYS = {
+    ("POST", "/api/v1/anon_session"),
+    ("GET", "/api/v1/models"),
+    ("POST", "/api/v1/telemetry"),
+    ("GET", "/api/templates"),
+    ("POST", "/api/render"),
+}
 """The routes that name nothing of anyone's."""
 
 ROLES = ("owner", "session", "key", "other key", "staff")
