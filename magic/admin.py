@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 
-from magic import library
+from magic import library, triage_admin
 from magic.definitions import Definition, dump_yaml, load_yaml, make_definition
 from magic.errors import TemplateFailed
 from magic.inputs import Input
@@ -23,6 +23,8 @@ from magic.rendering import OutputFormat, renderer
 from magic.values import check_values, example
 from streaming.errors import Refusal
 from streaming.pricing import count_tokens
+
+__all__ = ["PromptTemplateAdmin", "triage_admin"]
 
 YAML_FIELDS = ("inputs", "triage")
 

@@ -27,8 +27,11 @@ RENDER = {
     "required": ["template_name"],
     "properties": {
         "template_name": {"type": "string", "description": "The `name` of one of /api/templates."},
-        "inputs": {"type": "object", "description": "A value for each input's `id`; what is left out is the default."},
-        "output_format": {"enum": [each.value for each in OutputFormat], "default": OutputFormat.TEXT.value},
+        "inputs": {
+            "type": ["object", "null"],
+            "description": "A value for each input's `id`; left out: the default.",
+        },
+        "output_format": {"enum": [*(each.value for each in OutputFormat), None], "default": OutputFormat.TEXT.value},
     },
 }
 

@@ -5,7 +5,8 @@
     streaming.errors.Refusal
     ├── NoSuchResource
     │   └── TemplateNotFound    404
-    └── TemplateFailed          422, a template that makes no prompt of valid inputs
+    ├── TemplateFailed          422, a template that makes no prompt of valid inputs
+    └── TriageFailed            502, a model did not answer, or not with what was asked of it
 """
 
 from __future__ import annotations
@@ -35,3 +36,11 @@ class TemplateFailed(Refusal):
     def __init__(self, detail: str, reason: str = "") -> None:
         super().__init__(detail)
         self.reason = reason or detail
+
+
+class TriageFailed(Refusal):
+    """502: a model did not answer, or twice not with what was asked of it. What it cost is in the ledger."""
+
+    status = 502
+    title = "Triage failed"
+    error_type = "triage_failed"

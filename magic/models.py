@@ -1,10 +1,12 @@
-"""The tables: prompt templates and all their versions. Thin; what fills them is in ``library``."""
+"""The tables: prompt templates with all their versions, and results of triage. Thin: see ``library``, ``triage``."""
 
 from __future__ import annotations
 
 from django.db import models
 
-from magic.definitions import Definition, make_definition
+from magic.definitions import Category, Definition, make_definition
+from magic.messages import Priority
+from streaming.models import Stream
 
 
 class PromptTemplate(models.Model):
@@ -76,3 +78,45 @@ class TemplateVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.version}"
+
+
+class TriageResult(models.Model):
+    """What triage made of one message. Whose it is, its call and its cost are those of its stream, and so is its id."""
+
+    class State(models.TextChoices):
+        """Where it stands."""
+
+        PENDING = "pending", "pending: the model is being asked"
+        DONE = "done"
+        FAILED = "failed"
+
+    stream = models.OneToOneField(Stream, models.PROTECT, primary_key=True, related_name="+")
+    """The call; its ``stream_id`` is the ``artifact_id``."""
+    repair = models.OneToOneField(Stream, models.PROTECT, null=True, related_name="+")
+    """The second call, where the first answer did not fit the schema."""
+    fingerprint = models.CharField(max_length=64)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    content = models.TextField()
+    subject = models.CharField(max_length=300, blank=True)
+    from_email = models.CharField(max_length=320, blank=True)
+    category = models.CharField(max_length=16, choices=[(each.value, each.value) for each in Category], blank=True)
+    priority = models.CharField(max_length=16, choices=[(each.value, each.value) for each in Priority], blank=True)
+    summary = models.CharField(max_length=1000, blank=True)
+    action_items = models.JSONField(default=list)
+    reasons = models.JSONField(default=list)
+    suggested_template = models.CharField(max_length=60, blank=True)
+    template_version = models.PositiveIntegerField(null=True)
+    inputs = models.JSONField(default=dict)
+    model = models.CharField(max_length=200, blank=True)
+    """The model that is suggested for the filled-in template."""
+    estimated_pico_usd = models.BigIntegerField(null=True)
+    """What it would cost to send the filled-in template to that model, in 10⁻¹² USD; null where not known."""
+    error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"triage {self.pk}"

@@ -73,9 +73,11 @@ MAGIC_LAYERS = (
     {"inputs", "errors", "markdown", "sandbox"},
     {"values", "documents"},
     {"definitions", "worker"},
-    {"models", "rendering", "estimates"},
+    {"messages"},
+    {"models", "rendering", "estimates", "rules", "prompting"},
     {"library"},
-    {"api", "admin", "apps", "examples", "views"},
+    {"triage"},
+    {"api", "triage_api", "triage_admin", "admin", "apps", "examples", "views"},
     {"urls"},
 )
 

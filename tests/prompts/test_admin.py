@@ -155,3 +155,16 @@ def test_strangers_preview_nothing(server: Server) -> None:
     for method in ("GET", "POST"):
         answer = httpx.request(method, server.url + PREVIEW, trust_env=False)
         assert answer.status_code in {302, 403}
+
+
+def test_results_of_triage_are_shown_with_their_call_and_cannot_be_changed(server: Server, admin: httpx.Client) -> None:
+    values = {"user_id": "u1", "artifact_id": "shown", "content": "Please refund <b>me</b>.", "subject": "Invoice"}
+    assert client(server).post(values, path="/api/triage").status == 200
+    page = admin.get("/admin/magic/triageresult/").text
+    assert "billing" in page and "open: u1" in page
+    found = re.search(r'href="(/admin/magic/triageresult/\d+/change/)[^"]*">shown<', page)
+    assert found
+    detail = admin.get(found[1]).text
+    assert "Please refund &lt;b&gt;me&lt;/b&gt;." in detail and "billing_answer" in detail
+    assert re.search(r'href="/admin/streaming/stream/\d+/change/">shown<', detail)
+    assert 'name="_save"' not in detail
