@@ -26,8 +26,8 @@ from streaming.errors import ConversationNotFound, FieldError, InvalidRequest, S
 from streaming.models import Scope, Stream
 from streaming.openapi import NOT_BLANK, complete, telemetry_operation
 from streaming.params import IDENTIFIER, checked
-from streaming.pricelist import prices_at
-from streaming.pricing import usd_per_million
+from streaming.pricelist import prices_of
+from streaming.pricing import Prices, usd_per_million
 from streaming.providers import registry
 from streaming.providers.base import Model
 from streaming.responses import json_response, not_allowed, problem
@@ -206,7 +206,8 @@ async def models(request: HttpRequest) -> dict[str, Any]:
     """Their providers, prices and context windows, the default first."""
     engine = await started()
     usable = [model for provider in registry.configured() for model in provider.models()]
-    return {"models": await engine.store.read(lambda: [_describe(model) for model in usable])}
+    prices = await engine.store.read(prices_of, usable)
+    return {"models": [_describe(model, own) for model, own in zip(usable, prices, strict=True)]}
 
 
 @api.get("/v1/streams", response=StreamPage, summary="One's own streams, newest first")
@@ -373,8 +374,7 @@ def _title(values: dict[str, Any]) -> str | None:
         raise InvalidRequest(FieldError("title", str(error))) from None
 
 
-def _describe(model: Model) -> dict[str, Any]:
-    prices = prices_at(model)
+def _describe(model: Model, prices: Prices | None) -> dict[str, Any]:
     return {
         "id": model.id,
         "provider": model.provider,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streaming.conf import settings
@@ -70,12 +70,17 @@ def _add_refusals(operation: dict[str, Any], *, in_path: bool) -> None:
     """A route that names something in its path may not find it; one that reads a body may not like it."""
     bodies = BODY_REFUSALS if "requestBody" in operation else ()
     statuses = (*JSON_REFUSALS, *(("404",) if in_path else ()), *bodies)
-    operation["responses"] |= _problems(statuses)
+    operation["responses"] = {**_problems(statuses), **operation["responses"]}
+
+
+def problems(sentences: Mapping[str, str]) -> dict[Any, Any]:
+    """Refusals of an operation: a status, and when it comes."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": sentence, "content": content} for status, sentence in sentences.items()}
 
 
 def _problems(statuses: Iterable[str]) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": REFUSALS[status], "content": content} for status in statuses}
+    return problems({status: REFUSALS[status] for status in statuses})
 
 
 def _stream_operations() -> dict[str, Any]:

@@ -70,6 +70,22 @@ LAYERS = (
 )
 
 
+MAGIC_LAYERS = (
+    {"inputs", "errors", "markdown", "sandbox"},
+    {"values", "documents"},
+    {"definitions", "worker"},
+    {"messages"},
+    {"models", "rendering", "estimates", "rules", "prompting"},
+    {"library"},
+    {"triage"},
+    {"api", "triage_api", "triage_admin", "admin", "apps", "examples", "views"},
+    {"urls"},
+)
+
+WORKERS = {"worker", "sandbox", "documents", "markdown"}
+"""What runs in the processes that render."""
+
+
 def _modules(package: str) -> dict[str, ast.Module]:
     found = {}
     for path in sorted((ROOT / package).rglob("*.py")):
@@ -90,9 +106,19 @@ def _imports(tree: ast.Module) -> set[str]:
     return names
 
 
-def _own(imports: set[str], known: set[str]) -> set[str]:
-    inside = {name.removeprefix("streaming.") for name in imports if name.startswith("streaming.")}
+def _own(imports: set[str], known: set[str], package: str = "streaming") -> set[str]:
+    inside = {name.removeprefix(f"{package}.") for name in imports if name.startswith(f"{package}.")}
     return inside & known
+
+
+def _upward(package: str, layers: tuple[set[str], ...]) -> list[str]:
+    rank = {name: number for number, layer in enumerate(layers) for name in layer}
+    return [
+        f"{name} imports {imported}"
+        for name, tree in _modules(package).items()
+        for imported in _own(_imports(tree), set(rank), package)
+        if rank.get(name, 99) < rank[imported]
+    ]
 
 
 def test_every_module_has_its_layer() -> None:
@@ -100,18 +126,19 @@ def test_every_module_has_its_layer() -> None:
     assert {
         name for name in _modules("streaming") if name not in {"", "providers", "eventlog", "templatetags"}
     } == placed
+    assert _modules("magic").keys() - {""} == set().union(*MAGIC_LAYERS)
 
 
 def test_imports_go_down_only() -> None:
-    rank = {name: number for number, layer in enumerate(LAYERS) for name in layer}
-    modules = _modules("streaming")
-    upward = [
-        f"{name} imports {imported}"
-        for name, tree in modules.items()
-        for imported in _own(_imports(tree), set(rank))
-        if rank.get(name, 99) < rank[imported]
-    ]
-    assert upward == []
+    assert _upward("streaming", LAYERS) == []
+    assert _upward("magic", MAGIC_LAYERS) == []
+
+
+def test_what_renders_needs_nothing_of_the_server() -> None:
+    modules = _modules("magic")
+    for name in WORKERS:
+        assert not any(imported.startswith(("django", "streaming")) for imported in _imports(modules[name])), name
+        assert _own(_imports(modules[name]), set(modules), "magic") <= WORKERS
 
 
 def test_there_are_no_cycles() -> None:

@@ -1,0 +1,1 @@
+"""Prompt templates: what ships, what is put in, what comes out."""
