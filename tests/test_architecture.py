@@ -57,6 +57,7 @@ LAYERS = (
         "responses",
         "middleware",
         "checks",
+        "deploy_checks",
         "apps",
         "lifecycle",
     },
