@@ -114,5 +114,5 @@ def _viewers(processes: list[Process]) -> Counter[int]:
     """Readers by the stream's key, as the living processes told when they last renewed their lease."""
     counts: Counter[int] = Counter()
     for process in processes:
-        counts.update({int(key): count for key, count in process.readers.items()})
+        counts.update({int(key): count for key, count in (process.readers or {}).items()})
     return counts
