@@ -8,4 +8,4 @@ class StreamingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from streaming import checks  # noqa: F401
+        from streaming import checks, deploy_checks  # noqa: F401

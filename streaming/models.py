@@ -46,8 +46,8 @@ class Process(models.Model):
     """When the lease was last renewed, in seconds on the store's clock (see ``lease``)."""
     lease_seconds = models.FloatField()
     draining = models.BooleanField(default=False)
-    readers = models.JSONField(default=dict)
-    """How many readers each stream had here when the lease was last renewed, by the stream's key."""
+    readers = models.JSONField(default=dict, null=True)
+    """How many readers each stream had here when the lease was last renewed, by the stream's key; null: not told."""
     stopped_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -133,7 +133,7 @@ class Stream(models.Model):
     finished_at = models.DateTimeField(null=True)
     first_token_ms = models.PositiveIntegerField(null=True)
     latency_ms = models.PositiveIntegerField(null=True)
-    resumes = models.PositiveIntegerField(default=0)
+    resumes = models.PositiveIntegerField(default=0, db_default=0)
     """How often a reader came back for the rest."""
     pruned_at = models.DateTimeField(null=True)
     """Since when this is a tombstone: the events are gone, the numbers are kept."""

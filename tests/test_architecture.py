@@ -58,6 +58,7 @@ LAYERS = (
         "responses",
         "middleware",
         "checks",
+        "deploy_checks",
         "apps",
         "lifecycle",
     },

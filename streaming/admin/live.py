@@ -32,7 +32,10 @@ REFRESH_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class LiveStream:
-    """An open stream as it is now. ``tokens_per_second`` is None where too few events tell it."""
+    """An open stream as SQL knows it now, which may be less than the event log does.
+
+    ``tokens_per_second`` is None where too few events tell it, and ``quiet_seconds`` where there is none.
+    """
 
     stream: Stream
     process: Process | None
@@ -40,11 +43,11 @@ class LiveStream:
     events: int
     viewers: int
     tokens_per_second: float | None
-    quiet_seconds: float
+    quiet_seconds: float | None
 
     @property
     def is_quiet(self) -> bool:
-        return self.quiet_seconds >= QUIET_SECONDS
+        return self.quiet_seconds is not None and self.quiet_seconds >= QUIET_SECONDS
 
 
 def page(request: HttpRequest, model_admin: ReadOnlyAdmin) -> HttpResponse:
@@ -88,7 +91,6 @@ def live_streams(alive: set[int], viewers: Counter[int]) -> list[LiveStream]:
 def _look(head: StreamHead, is_alive: bool, viewers: int, now: datetime) -> LiveStream:
     end = head.next_event_id
     events = events_between(head.pk, max(0, end - SPEED_EVENTS), end - 1) if end else []
-    last_ms = events[-1].elapsed_ms if events else 0
     age = (now - head.stream.created_at).total_seconds()
     return LiveStream(
         stream=head.stream,
@@ -97,7 +99,7 @@ def _look(head: StreamHead, is_alive: bool, viewers: int, now: datetime) -> Live
         events=end,
         viewers=viewers,
         tokens_per_second=_speed(events),
-        quiet_seconds=max(0.0, age - last_ms / 1000),
+        quiet_seconds=max(0.0, age - events[-1].elapsed_ms / 1000) if events else None,
     )
 
 
@@ -114,5 +116,5 @@ def _viewers(processes: list[Process]) -> Counter[int]:
     """Readers by the stream's key, as the living processes told when they last renewed their lease."""
     counts: Counter[int] = Counter()
     for process in processes:
-        counts.update({int(key): count for key, count in process.readers.items()})
+        counts.update({int(key): count for key, count in (process.readers or {}).items()})
     return counts

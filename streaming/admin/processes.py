@@ -42,4 +42,4 @@ class ProcessAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Readers")
     def reader_count(self, process: Process) -> int:
-        return sum(process.readers.values()) if self.alive(process) else 0
+        return sum((process.readers or {}).values()) if self.alive(process) else 0
