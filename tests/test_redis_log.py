@@ -20,7 +20,7 @@ from streaming.eventlog.database import append_all
 from streaming.eventlog.kept import select_places
 from streaming.eventlog.redis import RedisEventLog
 from streaming.eventlog.redis_checks import check, findings
-from streaming.eventlog.redis_scripts import APPEND, FREEZE, Log, to_arguments
+from streaming.eventlog.redis_scripts import APPEND, FREEZE, Command, Log, to_arguments
 from streaming.sse import frame
 from tests import databases
 from tests.conformance.conftest import Bench, Scenario, chunk, connected_to, done
@@ -290,6 +290,27 @@ def test_what_is_closed_is_replayed_from_sql_once_redis_has_let_go_of_it(run: Ru
         assert await bench.frames(stream) == before == framed(chunk(0), chunk(1), done(2))
         assert await bench.append(stream, chunk(2)) is Outcome.CLOSED
         assert await bench.append(stream, done(2)) is Outcome.APPLIED, "the same append again"
+
+    run(redis, scenario)
+
+
+def test_a_log_that_begins_while_a_reader_asks_for_it_is_not_taken_for_lost(
+    run: Run, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        assert isinstance(bench.log, RedisEventLog)
+        stream, ask = await bench.stream(), bench.log._link.ask
+
+        async def answer_late(*commands: Command) -> list[Any]:
+            answers = await ask(*commands)
+            if commands[0][0] == "EVALSHA":
+                monkeypatch.undo()
+                assert await bench.append(stream, chunk(0)) is Outcome.APPLIED
+            return answers
+
+        monkeypatch.setattr(bench.log._link, "ask", answer_late)
+        with bench.log.follow(stream.key):
+            assert await bench.frames(stream) == frame(chunk(0))
 
     run(redis, scenario)
 

@@ -69,7 +69,7 @@ class RedisEventLog(EventLog):
     read: it tells of what Redis has lost.
     """
 
-    def __init__(self, store: Store, *, url: str, prefix: str = "magic", poll_seconds: float = 1.0) -> None:
+    def __init__(self, store: Store, *, url: str, prefix: str = "magic", poll_seconds: float = 0.5) -> None:
         self._store = store
         self._poll_seconds = poll_seconds
         self._link = Link(url)
@@ -209,6 +209,7 @@ class RedisEventLog(EventLog):
             if place is None or place.closed:
                 return await self._pages.load(stream, after, tail)
             log = self._logs.learn(stream, place)
+        known_end = 0 if tail is None else tail.end
         if tail is None or not tail.closed:
             [answer] = await self._link.ask(READ.on(log, after, PAGE_BYTES))
             live = to_stretch(answer, after)
@@ -219,4 +220,7 @@ class RedisEventLog(EventLog):
                     return to_page(live.events)
                 tail.reach(live.end, closed=False)
                 return tail.take(after, live.events)
+        if tail is not None and tail.end > known_end:
+            # It has begun, or ended, since Redis was asked.
+            return tail.page(after)
         return await self._pages.load(stream, after, tail)
