@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     ROWS[name].measure(setting, row)
             except Exception as error:
                 broken += 1
-                row.notes.append(f"**broke**: {type(error).__name__}: {error}")
+                row.notes.append(f"**broke**: {type(error).__name__}: {str(error)[-500:]}")
             ROWS[name].judge(row)
             print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     print(report.write(asked.results, facts, asked.rounds, rows))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-START_SECONDS = 60
+START_SECONDS = 180
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """Of the environment: nothing that would configure a contender."""
 

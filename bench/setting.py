@@ -55,13 +55,13 @@ class Setting:
         own = environment(**env)
         return self.kept(Process(command, core=self.cores.server, port=port, log=log, env=own, cwd=ROOT))
 
-    def run(self, script: str, *arguments: str) -> str | Missing:
-        """Run a script of ``bench.apps`` in the peers' environment on the measured core; what it prints."""
+    def run(self, script: str, *arguments: str, given: str) -> str | Missing:
+        """Run a script of ``bench.apps`` in the peers' environment, on the measured core; what it prints."""
         if isinstance(self.peers.python, Missing):
             return self.peers.python
         python, path = str(self.peers.python), str(HERE / "apps" / script)
         command = ["taskset", "-c", str(self.cores.server), python, path, *arguments]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment())
+        done = subprocess.run(command, check=True, input=given, stdout=subprocess.PIPE, text=True, env=environment())
         return done.stdout
 
     def kept(self, process: P) -> P:

@@ -1,8 +1,8 @@
 """Reads streams of the upstream with httpx alone: bytes, cut into events, their deltas decoded. Prints what it took.
 
-    httpx_reader.py BASE_URL REPEATS PROMPT...
+    httpx_reader.py BASE_URL REPEATS < PROMPTS
 
-All prompts at once; the last of the repeats is measured, the others warm up.
+A prompt a line, all at once; the last of the repeats is measured, the others warm up.
 """
 
 from __future__ import annotations
@@ -56,4 +56,4 @@ async def main(url: str, repeats: int, prompts: list[str]) -> None:
     print(json.dumps(taken))
 
 
-uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
+uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.stdin.read().splitlines()))

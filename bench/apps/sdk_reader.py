@@ -20,7 +20,7 @@ async def read(client: AsyncOpenAI, prompt: str) -> int:
 
 
 async def main(url: str, repeats: int, prompts: list[str]) -> None:
-    async with AsyncOpenAI(base_url=url, api_key="sk-bench", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=url, api_key="sk-bench", timeout=60, max_retries=0) as client:
         for _ in range(repeats):
             cpu, wall = time.process_time(), time.perf_counter()
             counts = await asyncio.gather(*(read(client, prompt) for prompt in prompts))
@@ -28,4 +28,4 @@ async def main(url: str, repeats: int, prompts: list[str]) -> None:
     print(json.dumps(taken))
 
 
-uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))
+uvloop.run(main(sys.argv[1], int(sys.argv[2]), sys.stdin.read().splitlines()))

@@ -20,6 +20,8 @@ from bench.upstream import MODEL, Upstream, prompt
 
 TITLE = "gateway, 100 streams × 500 chunks"
 STREAMS, CHUNKS = 100, 500
+LITELLM_CHUNKS = 200
+"""It would take most of the time of the whole benchmark."""
 HTTPX, SDK, LITELLM = "httpx alone", "OpenAI's SDK alone", "LiteLLM's proxy"
 PER_CORE, WALL, FIRST = "chunks/s per core", "chunks/s", "first event, p50, ms"
 
@@ -67,13 +69,14 @@ class Reader:
     """A script that reads the upstream, and passes nothing on."""
 
     script: str
+    base_url: str
 
     def measure(self, setting: Setting, row: Row, name: str, prompts: list[str], chunks: int) -> None:
-        """As ``Gateway.measure``."""
-        printed = setting.run(self.script, *prompts)
+        """As ``Gateway.measure``; it warms itself up."""
+        printed = setting.run(self.script, self.base_url, "2", given="\n".join(prompts))
         assert isinstance(printed, str)
         taken = json.loads(printed)
-        if taken["deltas"] != len(prompts[2:]) * chunks:
+        if taken["deltas"] != len(prompts) * chunks:
             raise RuntimeError(f"{name}: {taken}")
         row.add(name, PER_CORE, taken["deltas"] / taken["cpu_s"])
         row.add(name, WALL, taken["deltas"] / taken["seconds"])
@@ -82,18 +85,17 @@ class Reader:
 def measure(setting: Setting, row: Row) -> None:
     """The same upstream for all."""
     upstream = setting.upstream()
-    streams, chunks = (5, 50) if setting.quick else (STREAMS, CHUNKS)
     contenders = dict(_contenders(setting, upstream, row))
-    warmed: set[str] = set()
+    streams = 5 if setting.quick else STREAMS
+    for name, contender in contenders.items():
+        if isinstance(contender, Gateway):
+            warm_up = [prompt(chunks=50, start=97 * number) for number in range(streams)]
+            contender.measure(setting, Row("", "warm-up"), name, warm_up, 50)
     for round_number in range(setting.rounds):
-        prompts = [prompt(chunks=chunks, start=97 * (streams * round_number + number)) for number in range(streams)]
+        starts = [97 * (streams * round_number + number) for number in range(streams)]
         for name, contender in contenders.items():
-            if isinstance(contender, Reader):
-                contender.measure(setting, row, name, [upstream.base_url, "2", *prompts], chunks)
-                continue
-            if name not in warmed:
-                contender.measure(setting, Row("", "warm-up"), name, prompts, chunks)
-                warmed.add(name)
+            chunks = 50 if setting.quick else LITELLM_CHUNKS if name == LITELLM else CHUNKS
+            prompts = [prompt(chunks=chunks, start=start) for start in starts]
             contender.measure(setting, row, name, prompts, chunks)
 
 
@@ -110,15 +112,19 @@ def _contenders(setting: Setting, upstream: Upstream, row: Row) -> Iterator[tupl
     if isinstance(setting.peers.python, Missing):
         row.missing += [f"{name}: {setting.peers.python.reason}" for name in (HTTPX, SDK)]
     else:
-        yield HTTPX, Reader("httpx_reader.py")
+        yield HTTPX, Reader("httpx_reader.py", upstream.base_url)
         if not setting.quick:
-            yield SDK, Reader("sdk_reader.py")
+            yield SDK, Reader("sdk_reader.py", upstream.base_url)
     if setting.quick:
         return
+    row.notes.append(f"{LITELLM}: {LITELLM_CHUNKS} chunks an answer, for the time that it takes")
     if isinstance(setting.peers.litellm, Missing):
         row.missing.append(str(setting.peers.litellm))
-    else:
+        return
+    try:
         yield LITELLM, Gateway(litellm(setting, upstream))
+    except RuntimeError as error:
+        row.missing.append(f"{LITELLM}: does not start: {str(error)[-300:]}")
 
 
 def litellm(setting: Setting, upstream: Upstream) -> Process:
