@@ -129,15 +129,9 @@ class Engine:
 
     async def wait_until_closed(self, found: Found) -> None:
         """Wait for a stream's terminal event, whoever produces it."""
-        after = -1
-        with self.log.follow(found.key) as follower, suppress(LogGone):
-            while True:
-                if not await follower.wait(after, settings.STREAM_HEARTBEAT_SECONDS):
-                    continue
-                page = await self.log.read(found.key, after)
-                if page is not None and page.closes:
-                    return
-                after = after if page is None else page.last_event_id
+        with self.log.follow(found.key) as follower:
+            while not await follower.ended(settings.STREAM_HEARTBEAT_SECONDS):
+                pass
 
     async def cancel(self, owner: Owner, stream_id: str) -> bool:
         """End a stream with ``done``, ``cancelled``, whichever process produces it; a closed one stays as it is.
