@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -20,6 +20,13 @@ from streaming.limits import Demand, Gate
 from streaming.models import Conversation, Status, Stream, StreamHead
 from streaming.params import Ask
 from streaming.pricing import Prices
+
+STREAMS, HEADS = Stream._meta.db_table, StreamHead._meta.db_table
+FIND = (
+    f"SELECT s.id, s.fingerprint, h.next_event_id, h.closed, s.pruned_at IS NOT NULL FROM {STREAMS} s"
+    f" JOIN {HEADS} h ON h.stream_id = s.id WHERE s.issuer = %s AND s.user_id = %s AND s.stream_id = %s"
+)
+"""What every reader asks when it comes: by the ORM, half of its request's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,13 @@ class Claim:
 
 def find(owner: Owner, stream_id: str) -> Found | None:
     """An owner's stream by its id."""
-    head = _heads(owner, stream_id).first()
-    return None if head is None else _found(head)
+    with connection.cursor() as cursor:
+        cursor.execute(FIND, (owner.issuer, owner.user_id, stream_id))
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    key, fingerprint, end, closed, pruned = row
+    return Found(key, stream_id, fingerprint, end, closed=bool(closed), pruned=bool(pruned))
 
 
 def find_position(owner: Owner, ask: Ask) -> Position:

@@ -37,31 +37,41 @@ SELECT_RECORD = (
     f"SELECT first_event_id, data FROM {RECORDS} WHERE stream_id = %s AND first_event_id ="
     f" (SELECT MAX(first_event_id) FROM {RECORDS} WHERE stream_id = %s AND first_event_id <= %s) ORDER BY part"
 )
-IS_SEALED = f"SELECT 1 FROM {RECORDS} WHERE stream_id = %s AND first_event_id = 0 AND part = 0"
+IS_THERE = (
+    f"SELECT 1 WHERE EXISTS (SELECT 1 FROM {EVENTS} WHERE stream_id = %s AND event_id = %s)"
+    f" OR EXISTS (SELECT 1 FROM {RECORDS} WHERE stream_id = %s AND first_event_id = 0 AND part = 0)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some events of a log, in order; ``sealed``: of a record, so that they are its last form."""
+    """Some events of a log, in order. ``goes_on``: there are more after them."""
 
     events: list[Event] = field(default_factory=list)
-    sealed: bool = False
+    goes_on: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a later part from the same place is the same: it is a whole page, or has the log's end."""
+        return self.goes_on or (bool(self.events) and self.events[-1].type.is_terminal)
 
 
 def read_part(stream: int, after: int) -> Part:
     """The events after ``after``: about a page of frames, at least one where there is any. Raises LogGone."""
     with connection.cursor() as cursor:
-        cursor.execute(SELECT_EVENTS, (stream, after, PAGE_EVENTS))
-        if events := _page(_rows(cursor), after):
-            return Part(events)
-    record = _find_record(stream, after + 1)
-    return Part() if record is None else Part(_page(record.events(after), after), sealed=True)
+        cursor.execute(SELECT_EVENTS, (stream, after, PAGE_EVENTS + 1))
+        part = _part(_rows(cursor), after)
+    if part.events or (record := _find_record(stream, after + 1)) is None:
+        return part
+    part = _part(record.events(after), after)
+    # A sealed log goes on to its terminal event.
+    return Part(part.events, goes_on=bool(part.events) and not part.events[-1].type.is_terminal)
 
 
-def is_sealed(stream: int) -> bool:
-    """Whether a log's records are there."""
+def is_there(stream: int, event_id: int) -> bool:
+    """Whether a log still has an event that it once had."""
     with connection.cursor() as cursor:
-        cursor.execute(IS_SEALED, (stream,))
+        cursor.execute(IS_THERE, (stream, event_id, stream))
         return cursor.fetchone() is not None
 
 
@@ -119,7 +129,7 @@ def select_pruned(streams: list[int]) -> list[int]:
     return list(Stream.objects.filter(pk__in=streams, pruned_at__isnull=False).values_list("pk", flat=True))
 
 
-def _page(events: Iterator[Event], after: int) -> list[Event]:
+def _part(events: Iterator[Event], after: int) -> Part:
     """The first of some events: as many as make a page."""
     taken: list[Event] = []
     size = 0
@@ -127,10 +137,10 @@ def _page(events: Iterator[Event], after: int) -> list[Event]:
         if event.event_id != after + 1 + len(taken):
             raise LogGone
         size += len(event.data) + FRAME_OVERHEAD
-        if taken and size > PAGE_BYTES:
-            break
+        if len(taken) == PAGE_EVENTS or (taken and size > PAGE_BYTES):
+            return Part(taken, goes_on=True)
         taken.append(event)
-    return taken
+    return Part(taken)
 
 
 def _rows(cursor) -> Iterator[Event]:  # type: ignore[no-untyped-def]  # Django's wrapper of a cursor

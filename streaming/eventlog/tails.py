@@ -21,8 +21,8 @@ WINDOW_BYTES = 2 * PAGE_BYTES
 SHARED_PAGES = 8
 """How many joined pages are kept between two appends, for readers with the same place."""
 
-SEALED_PAGES = 64
-"""How many pages of sealed logs a process keeps at hand, the last used: 4 MiB of ordinary frames."""
+RECENT_PAGES = 64
+"""How many pages a process keeps at hand, the last used: 4 MiB of ordinary frames."""
 
 
 class Tail:
@@ -109,12 +109,12 @@ class Tail:
         return page
 
     def keep(self, after: int, page: Page) -> Page:
-        """Keep a page of a log that does not grow any more."""
+        """Keep a page that does not change any more: after it the log goes on, but where it closes."""
         if self.gone:
             raise LogGone(self.end)
         if len(self._pages) < SHARED_PAGES:
             self._pages[after] = page
-        self.reach(page.last_event_id + 1, closed=page.closes)
+        self.reach(page.last_event_id + (1 if page.closes else 2), closed=page.closes)
         return page
 
     def take(self, after: int, events: Sequence[Event]) -> Page | None:
@@ -212,8 +212,8 @@ class Tails:
                 del self._tails[stream]
 
 
-class SealedPages:
-    """Pages of sealed logs, which are laborious to unpack; good as long as the log is not pruned."""
+class RecentPages:
+    """Pages that were read not long ago, of all logs; good as long as the log is not pruned."""
 
     def __init__(self) -> None:
         self._pages: OrderedDict[tuple[int, int], Page] = OrderedDict()
@@ -228,7 +228,7 @@ class SealedPages:
     def keep(self, stream: int, after: int, page: Page) -> None:
         """Keep a page, in place of the one that was longest without use."""
         self._pages[stream, after] = page
-        if len(self._pages) > SEALED_PAGES:
+        if len(self._pages) > RECENT_PAGES:
             self._pages.popitem(last=False)
 
     def forget(self, stream: int) -> None:

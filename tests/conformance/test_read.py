@@ -150,3 +150,25 @@ def test_a_hole_in_the_log_is_told_and_not_skipped(run: Run) -> None:
             await bench.frames(stream)
 
     run(scenario)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_reader_of_another_process_does_not_wait_between_pages(run: Run, sealed: bool) -> None:
+    async def scenario(bench: Bench) -> None:
+        stream = await bench.stream()
+        events = [*(chunk(n, f"token {n}") for n in range(2000)), done(2000)]
+        await bench.append(stream, *events)
+        if sealed:
+            await bench.seal(stream)
+        other = await bench.other()
+        for _ in range(2):
+            taken, after = b"", -1
+            # Without run(): nobody looks at the heads, so that a wait would be for nothing.
+            with other.log.follow(stream.key) as follower:
+                while page := await other.log.read(stream.key, after):
+                    taken, after = taken + page.frames, page.last_event_id
+                    assert page.closes or await follower.wait(after, 0)
+            assert taken == b"".join(map(frame, events))
+        await other.stop()
+
+    run(scenario)
