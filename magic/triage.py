@@ -30,7 +30,6 @@ from streaming.models import Status
 from streaming.params import Ask
 from streaming.pricing import PICO_PER_USD
 from streaming.providers import registry
-from streaming.snapshots import snapshot
 from streaming.tasks import Tasks
 
 MAX_ARTIFACT_CHARS = 120
@@ -157,7 +156,7 @@ async def _answer(engine: Engine, owner: Owner, found: Found) -> str:
     """The text of a call that came to its end. Raises TriageFailed."""
     if not found.closed:
         await engine.wait_until_closed(found)
-    shown = await engine.store.read_long(snapshot, owner, found.stream_id)
+    shown = await engine.snapshot(owner, found.stream_id)
     if shown is None:
         raise StreamNotFound
     if shown["status"] != Status.DONE:
