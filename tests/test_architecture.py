@@ -72,7 +72,7 @@ LAYERS = (
 
 
 MAGIC_LAYERS = (
-    {"inputs", "errors", "markdown", "sandbox"},
+    {"inputs", "errors", "libraries", "markdown", "sandbox"},
     {"values", "documents"},
     {"definitions", "worker"},
     {"messages"},
