@@ -44,6 +44,8 @@ def test_whatever_is_broken_on_purpose_the_text_is_that_of_the_server(server: Se
     assert (figure(page, "missing"), figure(page, "last")) == ("0", "60")
     assert int(figure(page, "reconnects")) >= 1
     assert int(figure(page, "duplicates")) > 0
+    page.get_by_role("button", name="Close the Network lab").click()
+    expect(page.get_by_role("button", name="Network lab", exact=True)).to_have_attribute("aria-expanded", "false")
     assert page.locator('.lab-cells [data-state="missing"], .lab-cells [data-state="waiting"]').count() == 0
 
 

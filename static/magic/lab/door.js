@@ -10,5 +10,6 @@ export function labDoor(button, aside, parts) {
   let mounted = null;
   const lab = () => (mounted ??= import("./lab.js").then(({ mountLab }) => mountLab(aside, parts)));
   button.addEventListener("click", async () => (await lab()).toggle());
+  aside.addEventListener("toggle", () => button.setAttribute("aria-expanded", String(!aside.hidden)));
   document.addEventListener("magic:cut", async () => (await lab()).cut());
 }

@@ -72,7 +72,7 @@ class Lab {
   open() {
     if (this.isOpen) return;
     this.#arm();
-    this.#aside.hidden = false;
+    this.#show(true);
     this.#timer = window.setInterval(() => this.#refresh(), REFRESH_MS);
     this.#refresh();
     /** @type {HTMLElement | null} */ (this.#aside.querySelector("h2"))?.focus();
@@ -86,7 +86,7 @@ class Lab {
     const { surroundings } = this.#following;
     delete surroundings.EventSource;
     delete surroundings.fetch;
-    this.#aside.hidden = true;
+    this.#show(false);
   }
 
   toggle() {
@@ -98,6 +98,12 @@ class Lab {
   cut() {
     this.#arm();
     this.#wire.cut();
+  }
+
+  /** @param {boolean} visible */
+  #show(visible) {
+    this.#aside.hidden = !visible;
+    this.#aside.dispatchEvent(new Event("toggle"));
   }
 
   /**
