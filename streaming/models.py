@@ -180,7 +180,6 @@ class Stream(models.Model):
             models.Index(fields=["model", "created_at", "id"], name="stream_by_model"),
             models.Index(fields=["error_type", "created_at", "id"], name="stream_by_error"),
             models.Index(fields=["stream_id"], name="stream_by_stream_id", opclasses=["text_pattern_ops"]),
-            models.Index(fields=["user_id", "id"], name="stream_by_user_id"),
         )
         permissions = (
             ("view_stream_text", "Can read prompts and answers"),

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -74,3 +76,36 @@ def test_sqlite_finds_the_open_streams_by_the_index_of_the_open_ones(
         heads = [step for step in _plans(ask) if "streamhead" in step]
         assert heads
         assert all("USING INDEX head_open" in step for step in heads), heads
+
+
+LARGE = ("streaming_stream", "streaming_costrecord", "streaming_streamhead", "streaming_streamevent")
+STREAMS = "/admin/streaming/stream/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        STREAMS,
+        f"{STREAMS}?status__exact=error",
+        f"{STREAMS}?provider=demo&error_type=provider_error",
+        f"{STREAMS}?model=demo&started=2026-11",
+        f"{STREAMS}?q=stream_7",
+        f"{STREAMS}live/",
+        f"{STREAMS}costs/?days=1",
+        "/admin/streaming/costrecord/?state__exact=estimated",
+    ],
+)
+def test_no_page_of_the_admin_reads_a_whole_table(database: None, path: str) -> None:
+    operator = get_user_model()._default_manager.create_superuser("operator", password="secret")
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(operator)
+    client.get(path)
+    statuses = []
+    plans = _plans(lambda: statuses.append(client.get(path).status_code))
+    assert statuses == [200]
+    scans = [step for step in plans if _is_scan(step) and any(f"{table} " in f"{step} " for table in LARGE)]
+    assert scans == []
+
+
+def _is_scan(step: str) -> bool:
+    return step.strip(" ->").startswith(("SCAN ", "Seq Scan")) and "INDEX" not in step

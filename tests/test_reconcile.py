@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from tests.frames import read_all
 from tests.servers import Server
 from tests.upstream import Script, Upstream
 
+USAGE = {"prompt_tokens": 70, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 33}}
 OF_S1 = "stream_id = (SELECT id FROM streaming_stream WHERE stream_id = 's1')"
 
 
@@ -22,8 +24,7 @@ def used(database_url: str, serve: Callable[..., Server]) -> str:
     with Upstream() as upstream:
         env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": upstream.url, "OPENAI_MODELS": "unpriced"}
         server = serve(database_url, **env)
-        usage = {"prompt_tokens": 70, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 33}}
-        for name, script in (("s1", Script(usage=usage)), ("s2", Script(cut_after=2)), ("s3", Script(status=400))):
+        for name, script in (("s1", Script(usage=USAGE)), ("s2", Script(cut_after=2)), ("s3", Script(status=400))):
             upstream.queue(script)
             read_all(server.url, user_id="u1", stream_id=name, message="hello", model="gpt-4o-mini")
         read_all(server.url, user_id="u1", stream_id="s4", message="hello", model="unpriced")
@@ -36,6 +37,10 @@ def used(database_url: str, serve: Callable[..., Server]) -> str:
 
 
 def test_there_is_no_drift(used: str) -> None:
+    [told_by_provider] = Records(used).rows(
+        f"SELECT CAST(raw_usage AS TEXT) AS raw FROM streaming_costrecord WHERE {OF_S1}"
+    )
+    assert json.loads(told_by_provider["raw"]) == USAGE
     told = run(used, "reconcile_costs")
     assert told.returncode == 0, told.stdout + told.stderr
     first, second, third = told.stdout.splitlines()

@@ -33,10 +33,10 @@ def value_filter(name: str) -> type[ValueFilter]:
     return type(f"{name.title()}Filter", (ValueFilter,), members)
 
 
-def distinct(rows: QuerySet[Any], column: str) -> Iterator[str]:
+def distinct(rows: QuerySet[Any], column: str, most: int = MOST_VALUES) -> Iterator[str]:
     """The values of an indexed column, in order, but the empty one."""
     value = ""
-    for _ in range(MOST_VALUES):
+    for _ in range(most):
         following = rows.filter(**{f"{column}__gt": value}).order_by(column).values_list(column, flat=True).first()
         if following is None:
             return

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 
 from streaming.admin.base import ReadOnlyAdmin, dollars, per_million, seconds
 from streaming.admin.costs import page as costs_page
-from streaming.admin.filters import StartFilter, value_filter
+from streaming.admin.filters import StartFilter, distinct, value_filter
 from streaming.admin.live import page as live_page
 from streaming.admin.stream_actions import StreamActions
 from streaming.admin.timeline import page as timeline_page
@@ -23,7 +23,9 @@ from streaming.lease import is_dead, store_clock
 from streaming.models import Process, Stream
 
 MOST_FOUND = 1000
-"""Streams that a search by the beginning of an id finds."""
+"""Streams that a search finds."""
+MOST_ISSUERS = 1000
+"""API keys, with sessions and open access, among whose users a search looks."""
 
 TIMES = ("created_at", "dispatched_at", "finished_at", "first_token", "duration", "sealed_at", "pruned_at")
 TEXTS = ("message", "system", "answer")
@@ -92,7 +94,8 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
         if not term:
             return queryset, False
         by_id = Stream.objects.filter(_begins_with(term)).order_by()[:MOST_FOUND]
-        by_user = Stream.objects.filter(user_id=term).order_by("-pk")[:MOST_FOUND]
+        issuers = list(distinct(Stream.objects.all(), "issuer", MOST_ISSUERS))
+        by_user = Stream.objects.filter(issuer__in=issuers, user_id=term).order_by("-pk")[:MOST_FOUND]
         keys = {*by_id.values_list("pk", flat=True), *by_user.values_list("pk", flat=True)}
         return queryset.filter(pk__in=keys), False
 

@@ -61,8 +61,4 @@ class Migration(migrations.Migration):
             model_name='stream',
             index=models.Index(fields=['stream_id'], name='stream_by_stream_id', opclasses=['text_pattern_ops']),
         ),
-        migrations.AddIndex(
-            model_name='stream',
-            index=models.Index(fields=['user_id', 'id'], name='stream_by_user_id'),
-        ),
     ]
