@@ -222,5 +222,5 @@ class RedisEventLog(EventLog):
                 return tail.take(after, live.events)
         if tail is not None and tail.end > known_end:
             # It has begun, or ended, since Redis was asked.
-            return tail.page(after)
+            return tail.page(after) or await self._load(stream, after, tail)
         return await self._pages.load(stream, after, tail)
