@@ -63,7 +63,7 @@ class Process:
         """SIGTERM, and SIGKILL to one that does not end by it."""
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(3)
+            self._process.wait(1)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -17,7 +17,7 @@ from bench.results import OURS, Row
 from bench.service import UNBOUNDED_CONNECTIONS, Service
 from bench.setting import Setting
 
-SECONDS = 1.5
+SECONDS = 1.2
 SKIP = 0.3
 TITLE = "live fan-out, one stream flat out"
 HUB, JOINED_HUB = "bare ASGI hub", "bare ASGI hub, joined writes"

@@ -73,7 +73,7 @@ class Reader:
 
     def measure(self, setting: Setting, row: Row, name: str, prompts: list[str], chunks: int) -> None:
         """As ``Gateway.measure``; it warms itself up."""
-        printed = setting.run(self.script, self.base_url, "2", given="\n".join(prompts))
+        printed = setting.run(self.script, self.base_url, given="\n".join(prompts))
         assert isinstance(printed, str)
         taken = json.loads(printed)
         if taken["deltas"] != len(prompts) * chunks:
