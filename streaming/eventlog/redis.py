@@ -220,7 +220,7 @@ class RedisEventLog(EventLog):
                     return to_page(live.events)
                 tail.reach(live.end, closed=False)
                 return tail.take(after, live.events)
-        if tail is not None and tail.end > known_end:
-            # It has begun, or ended, since Redis was asked.
+        if tail is not None and tail.end > known_end and not tail.closed:
+            # It has begun since Redis was asked. One that has ended since then is kept in SQL.
             return tail.page(after)
         return await self._pages.load(stream, after, tail)
