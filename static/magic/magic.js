@@ -18,6 +18,7 @@ import { Sidebar } from "./sidebar.js";
 import { SidebarDrawer } from "./sidebar_drawer.js";
 import { Telemetry } from "./telemetry.js";
 import { switchTheme } from "./theme_switch.js";
+import { templatesDoor } from "./templates/door.js";
 import { Transcript } from "./transcript.js";
 
 const { api: base, maxChars, defaultModel = "", markdown = "", highlighting = "" } = part("magic", HTMLElement).dataset;
@@ -99,6 +100,10 @@ async function loadModels() {
 
 new Telemetry(api.telemetryUrl, following).start();
 labDoor(part("lab-open", HTMLElement), part("lab", HTMLElement), { following, snapshot: (id) => api.snapshot(id) });
+templatesDoor(part("templates-open", HTMLButtonElement), part("templates", HTMLDialogElement), (text) => {
+  composer.fill(text);
+  composer.focus();
+});
 switchTheme(part("theme", HTMLButtonElement), kept);
 part("help-open", HTMLButtonElement).addEventListener("click", () => help.showModal());
 part("earlier", HTMLButtonElement).addEventListener("click", () => page.showEarlier());

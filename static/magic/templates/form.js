@@ -24,9 +24,9 @@ export class TemplateForm {
     this.#fields = template.inputs.map((input) => new Field(input));
     this.#status.setAttribute("role", "status");
     this.#preview.setAttribute("aria-label", "The prompt");
-    const use = element("button", { type: "submit", className: "send" }, "Use it");
+    const use = element("button", { type: "submit", className: "strong" }, "Use it");
     const look = element("button", { type: "button", className: "plain" }, "Preview");
-    const row = element("div", { className: "row" }, use, look);
+    const row = element("div", { className: "template-row" }, use, look);
     const about = element("p", { className: "help" }, template.description);
     const fields = this.#fields.map((field) => field.element);
     this.element = element("form", { noValidate: true }, about, ...fields, row, this.#status, this.#preview);

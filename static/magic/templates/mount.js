@@ -12,6 +12,7 @@ import { Paste } from "./paste.js";
  * @param {HTMLElement} parent
  * @param {(text: string) => void} onMessage gets the filled-in template, ready to send
  * @param {{ base?: string }} [options] `base`: where the API is
+ * @returns {Promise<boolean>} whether it is there; otherwise it says why not
  */
 export async function mountTemplates(parent, onMessage, { base = "/api" } = {}) {
   addStyle();
@@ -20,9 +21,11 @@ export async function mountTemplates(parent, onMessage, { base = "/api" } = {}) 
   parent.append(root);
   try {
     show(root, calls, await calls.list(), onMessage);
+    return true;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     root.replaceChildren(element("p", { className: "wrong" }, `The templates can't be loaded. ${error.message}`));
+    return false;
   }
 }
 
