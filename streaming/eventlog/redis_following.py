@@ -100,8 +100,10 @@ class Following:
         """Look at all ends now and then, and at those of new tails at once: from there on they are followed."""
         looked = monotonic()
         while True:
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._new.wait(), self._poll_seconds)
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._new.wait()
             self._new.clear()
             due = monotonic() - looked >= self._poll_seconds
             try:

@@ -141,7 +141,8 @@ class Link:
                 continue
             self._pending[:0] = again
             try:
-                await asyncio.wait_for(self._stopping.wait(), retry)
+                async with asyncio.timeout(retry):
+                    await self._stopping.wait()
             except TimeoutError:
                 retry = min(2 * retry, LAST_RETRY_SECONDS)
             else:
