@@ -79,7 +79,7 @@ MAGIC_LAYERS = (
     {"models", "rendering", "estimates", "rules", "prompting"},
     {"library"},
     {"triage"},
-    {"api", "triage_api", "triage_admin", "admin", "apps", "examples", "libraries", "views"},
+    {"api", "triage_api", "triage_admin", "admin", "apps", "examples", "views"},
     {"urls"},
 )
 
