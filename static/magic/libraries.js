@@ -25,14 +25,19 @@ export class Libraries {
 
   /** @returns {Promise<boolean>} whether Markdown can be shown from now on */
   async loadMarkdown() {
-    const [library, ours] = await Promise.all([load(this.#urls.markdown), import("./markdown.js")]);
-    if (library !== null) this.markdown = { library, Markdown: ours.Markdown };
-    return library !== null;
+    const [library, ours] = await Promise.all([
+      load(this.#urls.markdown),
+      import("./markdown.js").catch(() => null),
+    ]);
+    if (library === null || ours === null) return false;
+    this.markdown = { library, Markdown: ours.Markdown };
+    return true;
   }
 
   /** @returns {Promise<Highlighting | null>} */
   highlighting() {
-    return (this.#highlighting ??= load(this.#urls.highlighting).then((module) => module?.default ?? null));
+    this.#highlighting ??= load(this.#urls.highlighting).then((module) => module?.default ?? null);
+    return this.#highlighting;
   }
 }
 

@@ -45,7 +45,10 @@ let loading = null;
 
 /** What was shown as plain text is shown anew. */
 function loadMarkdown() {
-  loading ??= libraries.loadMarkdown().then((loaded) => loaded && page.rewrite());
+  loading ??= libraries.loadMarkdown().then((loaded) => {
+    if (loaded) page.rewrite();
+    else loading = null;
+  });
 }
 
 const composer = new Composer(part("composer", HTMLFormElement), {
