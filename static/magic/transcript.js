@@ -21,6 +21,9 @@ export class Transcript {
     latest.addEventListener("click", () => this.follow());
     window.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     window.addEventListener("resize", () => this.grown());
+    window.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#leave(), { passive: true });
+    // Also what grows by itself: what comes into sight, a font that arrives.
+    new ResizeObserver(() => this.grown()).observe(list);
   }
 
   /**
@@ -42,8 +45,16 @@ export class Transcript {
 
   /** The content has grown. */
   grown() {
-    if (this.#pinned) window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
+    if (this.#pinned) {
+      window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
+      this.#lastTop = window.scrollY;
+    }
     this.#showButton();
+  }
+
+  /** The reader turns the wheel up, which may move less than the page grows meanwhile. */
+  #leave() {
+    if (window.scrollY > 0) this.#pinned = false;
   }
 
   /** Told by position, not by time: growth never moves the page up, a reader who leaves does. */

@@ -175,9 +175,9 @@ def test_the_system_prompt_and_the_parameters_go_along(served: Server, page: Pag
 def test_a_refused_question_can_be_asked_again(served: Server, page: Page) -> None:
     visit(served, page)
     limited = {"status": 429, "detail": "Too many.", "error_type": "rate_limited"}
-    page.route("**/api/v1/stream", lambda route: route.fulfill(status=429, json=limited, headers={"Retry-After": "30"}))
+    page.route("**/api/v1/stream", lambda route: route.fulfill(status=429, json=limited, headers={"Retry-After": "45"}))
     ask(page, "/echo x")
-    expect(page.locator(".note")).to_contain_text("Too many. Try again in 30.0 s.")
+    expect(page.locator(".note")).to_contain_text("Too many. Try again in 45.0 s.")
     page.unroute("**/api/v1/stream")
     page.get_by_role("button", name="Try again").click()
     wait_for(page, "done")

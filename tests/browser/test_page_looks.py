@@ -43,6 +43,7 @@ def test_axe_finds_nothing(served: Server, page: Page, axe: Any, scheme: Any) ->
     assert axe() == []
     page.locator(".tools").get_by_role("button", name="Regenerate").click()
     expect(page.locator(".versions")).to_contain_text("2/2")
+    wait_for(page, "done")
     answered(page, "/fail after 3 chunks", "error")
     page.locator(".history li").hover()
     assert axe() == []

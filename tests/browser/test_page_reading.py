@@ -75,7 +75,7 @@ def test_the_page_follows_the_end_and_never_pulls_a_reader_who_left_it(served: S
     visit(served, page)
     ask(page, "/count 3000 400")
     page.locator(".text", has_text="1200 ").wait_for()
-    assert page.evaluate(TO_END) <= 2
+    page.wait_for_function(f"{TO_END} <= 2")
     page.mouse.move(700, 300)
     page.mouse.wheel(0, -30)
     expect(page.get_by_role("button", name="Jump to the latest")).to_be_visible()
@@ -86,7 +86,7 @@ def test_the_page_follows_the_end_and_never_pulls_a_reader_who_left_it(served: S
     assert page.evaluate("scrollY") == left_at
     assert source_of(page) == counted(1, 3000)
     page.get_by_role("button", name="Jump to the latest").click()
-    assert page.evaluate(TO_END) <= 2
+    page.wait_for_function(f"{TO_END} <= 2")
     expect(page.get_by_role("button", name="Jump to the latest")).to_be_hidden()
 
 
