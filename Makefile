@@ -1,6 +1,8 @@
 # The commands of this project. `make` alone lists them.
 
 PORT ?= 8000
+# Files of tests that run at once: they wait more than they compute.
+JOBS ?= 3
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 BIN := .venv/bin
@@ -28,7 +30,7 @@ run: setup
 	@exec $(BIN)/daphne -v 0 -b 127.0.0.1 -p $(PORT) config.asgi:application
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 	@if [ -e $(NODE_READY) ]; then $(WITH_NODE) npm test --silent; else echo "npm ci failed: the tests in tests/js were left out"; test -z "$$CI"; fi
 
 check: setup
