@@ -7,16 +7,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import environ
 from django.core.management.utils import get_random_secret_key
 
+from config.environment import Environment
 from streaming.conf import DEFAULTS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+env = Environment()
 if "PYTEST_VERSION" not in os.environ:  # a test never asks the provider whose key a developer has in .env
-    environ.Env.read_env(BASE_DIR / ".env")
+    Environment.read_env(BASE_DIR / ".env")
 
 # Without a key of its own an installation works, but its sessions end with the process: see the checks.
 SECRET_KEY: str = env.str("SECRET_KEY", default="") or f"ephemeral-{get_random_secret_key()}"

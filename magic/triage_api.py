@@ -16,7 +16,7 @@ from streaming import identity as identities
 from streaming.addresses import hashed_address
 from streaming.bodies import parameters
 from streaming.conf import settings
-from streaming.errors import FieldError, IdentityRequired, InvalidRequest, StreamNotFound
+from streaming.errors import FieldError, InvalidRequest, StreamNotFound
 from streaming.events import usd
 from streaming.identity import Identity
 from streaming.models import Scope
@@ -24,7 +24,7 @@ from streaming.openapi import IDENTIFIER as IDENTIFIER_SCHEMA
 from streaming.openapi import NOT_BLANK, problems
 from streaming.params import IDENTIFIER, MAX_MODEL_CHARS
 from streaming.providers import registry
-from streaming.views import identity_of, request_id_of, started
+from streaming.views import identity_of, identity_or_refusal, request_id_of, started
 
 router = Router(tags=["triage"])
 
@@ -96,7 +96,7 @@ async def post_triage(request: HttpRequest) -> dict[str, Any]:
     It is a start like any other: limits and budgets apply, and it is in the ledger.
     """
     engine = await started()
-    identity, unidentified = await _identity_or_refusal(request, engine)
+    identity, unidentified = await identity_or_refusal(request, engine)
     values = parameters(request)
     message, errors = parse_message(values)
     errors += _other_errors(values, identity)
@@ -125,19 +125,10 @@ async def get_triage(request: HttpRequest, artifact_id: str, user_id: Identifier
     return _shown(found)
 
 
-async def _identity_or_refusal(request: HttpRequest, engine: Any) -> tuple[Identity | None, IdentityRequired | None]:
-    try:
-        return await identity_of(request, engine), None
-    except IdentityRequired as refusal:
-        return None, refusal
-
-
 def _other_errors(values: dict[str, Any], identity: Identity | None) -> list[FieldError]:
     errors = []
     model, user_id, artifact_id = values.get("model"), values.get("user_id"), values.get("artifact_id")
-    if model is not None and not (
-        isinstance(model, str) and 0 < len(model) <= MAX_MODEL_CHARS and registry.knows(model)
-    ):
+    if model is not None and not _is_model(model):
         errors.append(FieldError("model", "is not one that a provider is known for; see /api/v1/models"))
     if user_id is None and identity is not None and identity.user_id is None:
         errors.append(FieldError("user_id", "is required where the request carries no identity"))

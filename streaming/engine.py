@@ -167,6 +167,9 @@ class Engine:
         if answer.closes:
             # It was closed in between: then its numbers are to be those of the end too.
             shown = await self.store.read_long(snapshot, owner, stream_id) or shown
+        else:
+            total = shown.body["prompt_tokens"] + answer.tokens
+            shown.body.update(completion_tokens=answer.tokens, total_tokens=total)
         return {"text": answer.text, "last_event_id": answer.last_event_id, **shown.body}
 
     async def erase(self, owner: Owner, conversation_id: str) -> bool:

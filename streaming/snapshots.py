@@ -30,9 +30,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an open stream has said up to an event. ``closes``: that is its terminal one."""
+    """What an open stream has said up to an event, in how many tokens. ``closes``: that is its terminal one."""
 
     text: str
+    tokens: int
     last_event_id: int
     closes: bool
 
@@ -53,14 +54,17 @@ def snapshot(owner: Owner, stream_id: str) -> Shown | None:
 
 
 async def read_answer(log: EventLog, stream: int) -> Answer:
-    """The text of exactly the events up to the one that is named: what the log shows now."""
+    """The text and tokens of exactly the events up to the one that is named: what the log shows now."""
     text: list[str] = []
-    after, closes = -1, False
+    tokens, after, closes = 0, -1, False
     with suppress(LogGone):
         while page := await log.read(stream, after):
-            text += (json.loads(data)["content"] for data in data_of(page.frames, EventType.MESSAGE_CHUNK.wire_name))
+            for data in data_of(page.frames, EventType.MESSAGE_CHUNK.wire_name):
+                chunk = json.loads(data)
+                text.append(chunk["content"])
+                tokens += chunk["tokens"]
             after, closes = page.last_event_id, page.closes
-    return Answer("".join(text), after, closes)
+    return Answer("".join(text), tokens, after, closes)
 
 
 def snapshots(

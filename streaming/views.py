@@ -80,7 +80,7 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
         return not_allowed("GET", "POST")
     identities.refuse_foreign_hosts(request)
     engine = await started()
-    identity, unidentified = await _identity_or_refusal(request, engine)
+    identity, unidentified = await identity_or_refusal(request, engine)
     ask = parse(
         parameters(request),
         request.headers.get("Last-Event-ID"),
@@ -138,17 +138,17 @@ async def identity_of(request: HttpRequest, engine: Engine) -> Identity | None:
     return identity
 
 
-def request_id_of(request: HttpRequest) -> str:
-    """As the middleware took or made it."""
-    return str(getattr(request, "request_id", ""))
-
-
-async def _identity_or_refusal(request: HttpRequest, engine: Engine) -> tuple[Identity | None, IdentityRequired | None]:
+async def identity_or_refusal(request: HttpRequest, engine: Engine) -> tuple[Identity | None, IdentityRequired | None]:
     """A refusal is kept for later: what is wrong with the parameters is told first."""
     try:
         return await identity_of(request, engine), None
     except IdentityRequired as refusal:
         return None, refusal
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """As the middleware took or made it."""
+    return str(getattr(request, "request_id", ""))
 
 
 def _event_stream(

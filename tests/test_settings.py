@@ -14,11 +14,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import environ
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from config import first_run
+from config.environment import Environment
 from streaming.checks import numbers_are_sensible
 from streaming.conf import DEFAULTS
 
@@ -51,7 +52,7 @@ def test_the_example_names_every_setting_and_nothing_else() -> None:
 
 
 def test_the_example_tells_the_defaults() -> None:
-    example = environ.Env()
+    example = Environment()
     example.ENVIRON = EXAMPLE
     for name, default in APP_SETTINGS.items():
         assert example.get_value(name, cast=type(default)) == default, name
@@ -73,6 +74,50 @@ def test_the_environment_wins_over_the_env_file(environment: dict[str, str], mod
         check=True,
     )
     assert told.stdout.strip() == model
+
+
+def read(text: str, default: Any) -> Any:
+    environment = Environment()
+    environment.ENVIRON = {"NAME": text}
+    return environment.get_value("NAME", cast=type(default), default=default)
+
+
+@pytest.mark.parametrize("default", [True, 7, 1.5, Decimal(3)])
+def test_a_number_or_switch_left_empty_has_its_default(default: Any) -> None:
+    assert read("", default) == read(" ", default) == default
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "value"),
+    [("1e3", 10.0, 1000.0), ("0", True, False), ("Yes", False, True), ("0.5", Decimal(0), Decimal("0.5"))],
+)
+def test_a_setting_is_read_as_it_stands(text: str, default: Any, value: Any) -> None:
+    assert read(text, default) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "rule"),
+    [
+        ("maybe", False, "NAME is 'maybe'; it must be 1 or 0."),
+        ("10s", 10.0, "NAME is '10s'; it must be a number."),
+        ("1.5", 3, "NAME is '1.5'; it must be a whole number."),
+        ("a few", Decimal(0), "NAME is 'a few'; it must be a number."),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_told_by_its_name(text: str, default: Any, rule: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        read(text, default)
+    assert str(refused.value) == rule
+
+
+def test_a_database_left_empty_is_the_default_and_a_bad_one_is_not_shown() -> None:
+    environment = Environment()
+    environment.ENVIRON = {"DATABASE_URL": ""}
+    assert environment.db_url(default="sqlite:////tmp/one")["NAME"] == "/tmp/one"
+    environment.ENVIRON = {"DATABASE_URL": "secret@host"}
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL must be sqlite:") as refused:
+        environment.db_url(default="sqlite:////tmp/one")
+    assert "secret" not in str(refused.value)
 
 
 def test_a_first_run_writes_local_settings_that_only_the_owner_can_read(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def test_text_and_last_event_id_agree_while_it_is_live(either: Client, user: str
         assert shown["text"] == text_until(frames, shown["last_event_id"])
     for shown in live:
         assert (shown["status"], shown["cost_state"], shown["total_cost"]) == ("streaming", "pending", None)
+        assert shown["completion_tokens"] == shown["last_event_id"] + 1
+        assert shown["total_tokens"] == shown["prompt_tokens"] + shown["completion_tokens"]
     positions = [shown["last_event_id"] for shown in taken]
     assert positions == sorted(positions)
     assert (taken[-1]["status"], taken[-1]["last_event_id"]) == ("done", len(frames) - 1)
