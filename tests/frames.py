@@ -43,9 +43,8 @@ class Parser:
 
     def feed(self, chunk: bytes) -> Iterator[Frame]:
         """The frames that are complete now."""
-        self.buffer += chunk
-        while (end := self.buffer.find(b"\n\n")) >= 0:
-            block, self.buffer = self.buffer[: end + 2], self.buffer[end + 2 :]
+        *blocks, self.buffer = (self.buffer + chunk).split(b"\n\n")
+        for block in (part + b"\n\n" for part in blocks):
             if match := FRAME.fullmatch(block):
                 kind, event_id, data = match.groups()
                 yield Frame(int(event_id), kind.decode(), json.loads(data), block)

@@ -93,6 +93,7 @@ class RedisEventLog(EventLog):
         try:
             yield
         finally:
+            self._following.end()
             task.cancel()
             await asyncio.wait((task,))
             await self._link.stop()

@@ -44,6 +44,7 @@ class Following:
         self._poll_seconds = poll_seconds
         self._new = asyncio.Event()
         self._changed = asyncio.Event()
+        self._over = False
 
     def add(self, tail: Tail) -> None:
         """A tail has come into use."""
@@ -51,15 +52,21 @@ class Following:
             self._new.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
-        await asyncio.gather(self._read_on(), self._look_around())
+        """Until ``end``, or cancelled; ends when both halves have."""
+        async with asyncio.TaskGroup() as halves:
+            halves.create_task(self._read_on())
+            halves.create_task(self._look_around())
+
+    def end(self) -> None:
+        """Follow no longer. Besides a cancellation, which a connection that breaks while it closes may cover up."""
+        self._over = True
 
     async def _read_on(self) -> None:
-        while True:
+        while not self._over:
             try:
                 async with self._link.connection() as connection:
                     [client] = await send(connection, [("CLIENT", "ID")])
-                    while True:
+                    while not self._over:
                         await self._read_once(connection, client)
             except Exception as error:
                 logger.warning("cannot follow", extra={"error": type(error).__name__})
@@ -99,7 +106,7 @@ class Following:
     async def _look_around(self) -> None:
         """Look at all ends now and then, and at those of new tails at once: from there on they are followed."""
         looked = monotonic()
-        while True:
+        while not self._over:
             # Not wait_for: before Python 3.12 it may swallow a cancellation.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):

@@ -81,11 +81,12 @@ OWNED: dict[tuple[str, str], tuple[Ask, ...]] = {
 NOBODYS = {
     ("POST", "/api/v1/anon_session"),
     ("GET", "/api/v1/models"),
+    ("GET", "/api/v1/usage"),
     ("POST", "/api/v1/telemetry"),
     ("GET", "/api/templates"),
     ("POST", "/api/render"),
 }
-"""The routes that name nothing of anyone's."""
+"""The routes that name nothing of anyone else's."""
 
 ELSEWHERE = {("POST", "/api/triage"), ("GET", "/api/triage/{artifact_id}")}
 """The routes that are asked by everyone in ``test_triage``."""

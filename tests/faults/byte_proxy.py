@@ -93,11 +93,13 @@ class Listener:
             self._loop.close()
 
     async def _drop(self) -> None:
-        tasks = list(self._open)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        """End what is open, also what has only just come, and let closed transports finish in the turns they need."""
+        for _ in range(5):
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
 
     def _reset_all(self) -> None:
         for writer in self._open.values():
