@@ -36,6 +36,8 @@ MAX_ARTIFACT_CHARS = 120
 """Shorter than a ``stream_id`` may be: that of the repair is made of it."""
 ANSWER_TOKENS = 4096
 DEMO = "demo"
+TEMPLATE = "triage"
+"""What the costs of its calls stand under, beside those of the prompt templates."""
 State = TriageResult.State
 
 _tasks = Tasks()
@@ -110,7 +112,7 @@ async def _run(engine: Engine, asked: Asked, *, is_known: bool) -> TriageResult:
 async def _open(engine: Engine, asked: Asked, templates: dict[str, Definition], *, is_known: bool) -> Found:
     """Start the call, or attach to it: what is asked would be another thing where a template has changed since."""
     what = {} if is_known else _asked_of_model(asked.message, templates)
-    ask = Ask(user_id=asked.owner.user_id, stream_id=asked.artifact_id, asked=what)
+    ask = Ask(user_id=asked.owner.user_id, stream_id=asked.artifact_id, template=TEMPLATE, asked=what)
     return (await engine.open(asked.owner, ask, asked.request_id, address=asked.address, reads=False)).found
 
 
@@ -147,7 +149,8 @@ async def _open_repair(engine: Engine, asked: Asked, wrong: str, templates: dict
         return (await engine.open(asked.owner, attach, asked.request_id, reads=False)).found
     except StreamNotFound:
         what = {**_asked_of_model(asked.message, templates), "message": prompting.complaint(wrong)}
-        ask = Ask(user_id=asked.owner.user_id, stream_id=stream_id, asked={**what, "parent_id": asked.artifact_id})
+        what["parent_id"] = asked.artifact_id
+        ask = Ask(user_id=asked.owner.user_id, stream_id=stream_id, template=TEMPLATE, asked=what)
         opened = await engine.open(asked.owner, ask, asked.request_id, address=asked.address, reads=False)
         return opened.found
 

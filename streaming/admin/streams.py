@@ -47,7 +47,7 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
     )
     list_filter = (
         "status",
-        *(value_filter(name) for name in ("provider", "model", "error_type")),
+        *(value_filter(name) for name in ("provider", "model", "template", "error_type")),
         StartFilter,
     )
     list_select_related = ("cost", "head")
@@ -57,7 +57,7 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
     actions = ("stop", "export", "forget")
     fieldsets = (
         (None, {"fields": ("stream_id", "status", "finish_reason", "error_type", "error", "events")}),
-        ("Asked", {"fields": ("owner", "conversation_id", "parent", "model", "provider", *TEXTS)}),
+        ("Asked", {"fields": ("owner", "conversation_id", "parent", "model", "provider", "template", *TEXTS)}),
         ("Parameters", {"fields": ("temperature", "max_tokens", "fingerprint", "request_id", "format")}),
         (
             "Times",
