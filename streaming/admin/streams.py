@@ -86,6 +86,10 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
             for title, options in self.fieldsets
         ]
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Without Django's side bar, which would take the room of three columns."""
+        return super().changelist_view(request, {"is_nav_sidebar_enabled": False, **(extra_context or {})})
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Stream], search_term: str
     ) -> tuple[QuerySet[Stream], bool]:
@@ -115,7 +119,7 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
     def owner(self, stream: Stream) -> str:
         return f"{stream.issuer}: {stream.user_id}"
 
-    @admin.display(description="Tokens (in + out)")
+    @admin.display(description="Tokens in + out")
     def tokens(self, stream: Stream) -> str:
         return f"{stream.cost.prompt_tokens} + {stream.cost.completion_tokens}"
 
