@@ -24,14 +24,15 @@ from streaming.state import SSEStreamState
 ISSUER = "example"
 DAYS = 14
 USERS = ("example-ada", "example-grace", "example-alan", "example-edsger")
-QUESTIONS = (
-    "Summarise the notes of Monday's planning meeting",
-    "Write a polite reply to a customer whose parcel is late",
-    "Explain what an index does to a slow query",
-    "Translate the release notes into plain words",
-    "Find the mistake in this function",
-    "Give me five names for a newsletter about bread",
-)
+QUESTIONS = {
+    "Summarise the notes of Monday's planning meeting": "meeting_recap@1",
+    "Write a polite reply to a customer whose parcel is late": "email_reply@1",
+    "Explain what an index does to a slow query": None,
+    "Translate the release notes into plain words": "translation@1",
+    "Find the mistake in this function": None,
+    "Give me five names for a newsletter about bread": "brainstorm@1",
+}
+"""Each with the template that it was made from."""
 ANSWER = "This answer was made up for the first look at the admin. No model wrote it and nobody was charged for it."
 WORDS = tuple(ANSWER.split())
 FAILED = Ending(
@@ -100,7 +101,7 @@ def remove() -> int:
 
 
 def _add(example: Example, random: Random) -> None:
-    message = random.choice(QUESTIONS)
+    message, template = random.choice(tuple(QUESTIONS.items()))
     stream = Stream.objects.create(
         issuer=ISSUER,
         user_id=random.choice(USERS),
@@ -109,6 +110,7 @@ def _add(example: Example, random: Random) -> None:
         model=example.model,
         provider="example",
         message=f"Example: {message}",
+        template=template,
         status=Status.STREAMING,
         created_at=example.started_at,
         dispatched_at=example.started_at,

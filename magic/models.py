@@ -89,6 +89,7 @@ class TriageResult(models.Model):
         PENDING = "pending", "pending: the model is being asked"
         DONE = "done"
         FAILED = "failed"
+        FORGOTTEN = "forgotten", "forgotten: its text was deleted"
 
     stream = models.OneToOneField(Stream, models.PROTECT, primary_key=True, related_name="+")
     """The call; its ``stream_id`` is the ``artifact_id``."""

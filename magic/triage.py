@@ -26,7 +26,7 @@ from magic.values import check_values
 from streaming.claims import Found, Owner
 from streaming.engine import Engine
 from streaming.errors import Conflict, InvalidRequest, StreamNotFound, StreamPruned, Unavailable
-from streaming.models import Status
+from streaming.models import Status, Stream
 from streaming.params import Ask
 from streaming.pricing import PICO_PER_USD
 from streaming.providers import registry
@@ -36,6 +36,8 @@ MAX_ARTIFACT_CHARS = 120
 """Shorter than a ``stream_id`` may be: that of the repair is made of it."""
 ANSWER_TOKENS = 4096
 DEMO = "demo"
+TEMPLATE = "triage"
+"""What the costs of its calls stand under, beside those of the prompt templates."""
 State = TriageResult.State
 
 _tasks = Tasks()
@@ -53,7 +55,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Settlement:
+class Settlement:
     """How a triage ended: the changes of its row."""
 
     stream: int
@@ -84,7 +86,7 @@ def find(owner: Owner, artifact_id: str) -> TriageResult | None:
     """An owner's result. Raises StreamPruned where its text is gone."""
     rows = TriageResult.objects.select_related("stream__cost", "repair__cost")
     row = rows.filter(stream__issuer=owner.issuer, stream__user_id=owner.user_id, stream__stream_id=artifact_id).first()
-    if row is not None and row.stream.pruned_at is not None:
+    if row is not None and (row.stream.pruned_at is not None or row.state == State.FORGOTTEN):
         raise StreamPruned
     return row
 
@@ -92,7 +94,7 @@ def find(owner: Owner, artifact_id: str) -> TriageResult | None:
 async def _run(engine: Engine, asked: Asked, *, is_known: bool) -> TriageResult:
     templates = {each.name: each for each in await engine.store.read(library.usable)}
     first = await _open(engine, asked, templates, is_known=is_known)
-    await engine.store.write(_begin_all, _row(first, asked.message))
+    await engine.store.write(begin_all, _row(first, asked.message))
     try:
         verdict, repair = await _verdict(engine, asked, first, templates)
         changes = await _settled(engine, asked.message, verdict, templates)
@@ -100,7 +102,7 @@ async def _run(engine: Engine, asked: Asked, *, is_known: bool) -> TriageResult:
         changes, repair = {"state": State.FAILED, "error": error.detail[:500]}, None
     if repair is not None:
         changes["repair_id"] = repair.key
-    await engine.store.write(_settle_all, _Settlement(first.key, changes))
+    await engine.store.write(settle_all, Settlement(first.key, changes))
     settled = await engine.store.read(find, asked.owner, asked.artifact_id)
     if settled is None:
         raise StreamNotFound  # a login has just taken it along
@@ -110,7 +112,7 @@ async def _run(engine: Engine, asked: Asked, *, is_known: bool) -> TriageResult:
 async def _open(engine: Engine, asked: Asked, templates: dict[str, Definition], *, is_known: bool) -> Found:
     """Start the call, or attach to it: what is asked would be another thing where a template has changed since."""
     what = {} if is_known else _asked_of_model(asked.message, templates)
-    ask = Ask(user_id=asked.owner.user_id, stream_id=asked.artifact_id, asked=what)
+    ask = Ask(user_id=asked.owner.user_id, stream_id=asked.artifact_id, template=TEMPLATE, asked=what)
     return (await engine.open(asked.owner, ask, asked.request_id, address=asked.address, reads=False)).found
 
 
@@ -147,7 +149,8 @@ async def _open_repair(engine: Engine, asked: Asked, wrong: str, templates: dict
         return (await engine.open(asked.owner, attach, asked.request_id, reads=False)).found
     except StreamNotFound:
         what = {**_asked_of_model(asked.message, templates), "message": prompting.complaint(wrong)}
-        ask = Ask(user_id=asked.owner.user_id, stream_id=stream_id, asked={**what, "parent_id": asked.artifact_id})
+        what["parent_id"] = asked.artifact_id
+        ask = Ask(user_id=asked.owner.user_id, stream_id=stream_id, template=TEMPLATE, asked=what)
         opened = await engine.open(asked.owner, ask, asked.request_id, address=asked.address, reads=False)
         return opened.found
 
@@ -159,6 +162,8 @@ async def _answer(engine: Engine, owner: Owner, found: Found) -> str:
     shown = await engine.snapshot(owner, found.stream_id)
     if shown is None:
         raise StreamNotFound
+    if shown["pruned_at"] is not None:
+        raise StreamPruned
     if shown["status"] != Status.DONE:
         raise TriageFailed(f"The model did not answer: {shown['error'] or 'the call was cancelled.'}")
     return str(shown["text"])
@@ -201,14 +206,17 @@ def _row(found: Found, message: Message) -> TriageResult:
     )
 
 
-def _begin_all(rows: list[TriageResult]) -> list[None]:
-    """Keep what is being triaged; the same again changes nothing."""
-    TriageResult.objects.bulk_create(rows, ignore_conflicts=True)
+def begin_all(rows: list[TriageResult]) -> list[None]:
+    """Keep what is being triaged, unless its stream was emptied meanwhile; the same again changes nothing."""
+    streams = Stream.objects.filter(pk__in=[row.stream_id for row in rows], pruned_at__isnull=True)
+    # Locked, as by who empties them: so none is emptied before its row is there to be emptied too.
+    kept = set(streams.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+    TriageResult.objects.bulk_create([row for row in rows if row.stream_id in kept], ignore_conflicts=True)
     return [None] * len(rows)
 
 
-def _settle_all(settlements: list[_Settlement]) -> list[None]:
-    """Write down how triages ended; one that has ended stays as it is."""
+def settle_all(settlements: list[Settlement]) -> list[None]:
+    """Write down how triages ended; one that has ended, or is forgotten, stays as it is."""
     for each in settlements:
         rows = TriageResult.objects.filter(pk=each.stream, state=State.PENDING)
         rows.update(**each.changes, finished_at=timezone.now())

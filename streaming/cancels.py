@@ -15,6 +15,11 @@ def request_all(streams: list[int]) -> list[None]:
     return [None] * len(streams)
 
 
+def find_model(stream: int) -> tuple[str, str]:
+    """The model and the provider of a stream."""
+    return Stream.objects.values_list("model", "provider").get(pk=stream)
+
+
 def find_requested(process: int) -> list[int]:
     """The open streams of a process that are to end."""
     asked = Stream.objects.filter(cancel_requested_at__isnull=False, finished_at__isnull=True)

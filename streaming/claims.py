@@ -176,6 +176,7 @@ def _create(claim: Claim, now: datetime) -> StreamHead:
         system=asked.get("system"),
         temperature=asked.get("temperature"),
         max_tokens=asked.get("max_tokens"),
+        template=claim.ask.template,
         status=Status.STREAMING,
         created_at=now,
         dispatched_at=now,

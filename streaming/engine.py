@@ -24,7 +24,7 @@ from streaming.errors import (
     Unavailable,
 )
 from streaming.eventlog.base import EventLog
-from streaming.journal import watch_loop
+from streaming.journal import log_orphan, watch_loop
 from streaming.keys import Credential
 from streaming.params import Ask
 from streaming.production import CANCEL_SECONDS, Production
@@ -148,11 +148,17 @@ class Engine:
                 if not found.closed:
                     await asyncio.shield(self._tasks.spawn(self.store.write(cancels.request_all, found.key)))
                 while not found.closed:
-                    # Does nothing as long as the producer lives.
-                    await self.log.close(found.key, CANCELLED)
+                    await self._close_orphan(found)
                     await follower.ended(CANCEL_SECONDS)
                     found = await self.store.read(claims.find, owner, stream_id) or found
         return found.closed
+
+    async def _close_orphan(self, found: Found) -> None:
+        """End a stream that is to be cancelled. Does nothing as long as its producer lives."""
+        closed = await self.log.close(found.key, CANCELLED)
+        if closed is not None and closed.is_new:
+            model, provider = await self.store.read(cancels.find_model, found.key)
+            log_orphan(found.stream_id, closed.event, model=model, provider=provider, own=False)
 
     async def snapshot(self, owner: Owner, stream_id: str) -> dict[str, Any] | None:
         """What is true of a stream now, with its text; None where the owner has no such stream. Raises Unavailable."""

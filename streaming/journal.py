@@ -95,11 +95,16 @@ def log_orphan(stream_id: str, event: Event, *, model: str, provider: str, own: 
     logger.warning(
         "closed a stream whose producer is gone", extra={"event": "closed_orphan", "stream_id": stream_id, "own": own}
     )
+    metrics.ORPHANS.inc()
+    count_closed(event, model=model, provider=provider)
+
+
+def count_closed(event: Event, *, model: str, provider: str) -> None:
+    """A stream was closed on its producer's behalf."""
     told = json.loads(event.data)
     known = next((each for each in registry.providers() if each.name == provider), None)
     label = OTHER if known is None else _label(known, model)
     status = "error" if "error_type" in told else told["finish_reason"]
-    metrics.ORPHANS.inc()
     metrics.TERMINALS.labels(label, status, told.get("error_type", "")).inc()
     _count_cost(label, told["prompt_tokens"], told["completion_tokens"], told["cost_state"], told["total_cost"] or 0)
 

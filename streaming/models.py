@@ -120,6 +120,8 @@ class Stream(models.Model):
     system = models.TextField(null=True)
     temperature = models.FloatField(null=True)
     max_tokens = models.PositiveIntegerField(null=True)
+    template = models.CharField(max_length=80, null=True)
+    """The prompt template that the message was made from, as ``name`` or ``name@version``; null: none was named."""
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
     finish_reason = models.CharField(max_length=32, blank=True)
@@ -179,6 +181,11 @@ class Stream(models.Model):
             models.Index(fields=["provider", "created_at", "id"], name="stream_by_provider"),
             models.Index(fields=["model", "created_at", "id"], name="stream_by_model"),
             models.Index(fields=["error_type", "created_at", "id"], name="stream_by_error"),
+            models.Index(
+                fields=["template", "created_at", "id"],
+                name="stream_by_template",
+                condition=Q(template__isnull=False),
+            ),
             models.Index(fields=["stream_id"], name="stream_by_stream_id", opclasses=["text_pattern_ops"]),
         )
         permissions = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from streaming.conf import settings
 from streaming.identity import COOKIE
-from streaming.params import MAX_MODEL_CHARS, MAX_TEMPERATURE, MOST_OUTPUT_TOKENS
+from streaming.params import MAX_MODEL_CHARS, MAX_TEMPERATURE, MOST_OUTPUT_TOKENS, TEMPLATE
 from streaming.telemetry import COUNTS, LONGEST_MS, MOST_COUNTED, MOST_TIMES, TIMES
 
 NOT_BLANK = r"\S"
@@ -116,6 +116,12 @@ def _fields() -> dict[str, Any]:
         "system": text,
         "temperature": {"type": "number", "minimum": 0, "maximum": MAX_TEMPERATURE},
         "max_tokens": {"type": "integer", "minimum": 1, "maximum": MOST_OUTPUT_TOKENS},
+        "template": {
+            "type": "string",
+            "pattern": f"^{TEMPLATE.pattern}$",
+            "description": "The prompt template that the message was made from, as `name` or `name@version`: kept "
+            "beside the costs, and no part of what is asked.",
+        },
     }
 
 

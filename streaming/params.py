@@ -18,6 +18,8 @@ from streaming.errors import FieldError, InvalidRequest
 from streaming.sse import parse_cursor
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+TEMPLATE = re.compile(r"[a-z][a-z0-9_]{0,59}(?:@[1-9][0-9]{0,8})?", re.ASCII)
+"""The name of a prompt template, and its version where that is known."""
 MAX_TEMPERATURE = 2.0
 MOST_OUTPUT_TOKENS = 1_000_000
 MAX_MODEL_CHARS = 200
@@ -44,12 +46,14 @@ class Ask:
 
     ``asked`` has the fields of ``ASKING_FIELDS`` that were supplied, parsed. ``after`` is the last event
     that the client has, -1 for none; ``resumes`` says that it claims to have received something.
+    ``template`` is what a start was made from: it is kept, and no part of what is asked.
     """
 
     user_id: str | None = None
     stream_id: str | None = None
     after: int = -1
     resumes: bool = False
+    template: str | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -106,6 +110,7 @@ def parse(
         stream_id=given.get("stream_id"),
         after=after,
         resumes=last_event_id_header is not None or after >= 0,
+        template=given.get("template"),
         asked={name: given[name] for name in ASKING_FIELDS if name in given},
     )
 
@@ -160,6 +165,12 @@ def _model(value: Any) -> str:
     return value
 
 
+def _template(value: Any) -> str:
+    if not isinstance(value, str) or not TEMPLATE.fullmatch(value):
+        raise ValueError("must be a template's name, or name@version")
+    return value
+
+
 def _temperature(value: Any) -> float:
     rule = f"must be a number from 0 to {MAX_TEMPERATURE:g}"
     if isinstance(value, bool) or not isinstance(value, (int, float, str)) or len(str(value)) > 40:
@@ -203,4 +214,5 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "system": _text,
     "temperature": _temperature,
     "max_tokens": _max_tokens,
+    "template": _template,
 }

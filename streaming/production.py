@@ -8,9 +8,8 @@ from collections.abc import KeysView
 
 from streaming import cancels, ledger, metrics
 from streaming.endings import CANCELLED, FAILED, Ending
-from streaming.eventlog.base import EventLog
-from streaming.events import Event
-from streaming.journal import log_start, log_terminal, names
+from streaming.eventlog.base import Closed, EventLog
+from streaming.journal import count_closed, log_start, log_terminal, names
 from streaming.producer import Assignment, Producer
 from streaming.store import Store, StoreClosed
 from streaming.tasks import Tasks
@@ -89,8 +88,12 @@ class Production:
             del self._live[key]
             log_terminal(producer, request_id)
 
-    async def _close(self, producer: Producer) -> Event | None:
+    async def _close(self, producer: Producer) -> Closed | None:
         """Close the stream of a producer that cannot. What it counted goes on record, also where its log is lost."""
         key, tokens = producer.assignment.stream, producer.state.completion_tokens
         await self._store.write(ledger.note_tokens_all, (key, tokens))
-        return await self._log.close(key, FAILED, attempt=producer.assignment.attempt)
+        closed = await self._log.close(key, FAILED, attempt=producer.assignment.attempt)
+        if closed is not None and closed.is_new:
+            assignment = producer.assignment
+            count_closed(closed.event, model=assignment.prompt.model, provider=assignment.provider.name)
+        return closed

@@ -6,7 +6,7 @@ id never bills again, and a producer that comes back finds its log closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -23,12 +23,25 @@ BATCH_EVENTS = 20_000
 """A transaction empties no more than this, so that nobody waits long for it; one stream alone may have more."""
 
 
+Forget = Callable[[list[int]], None]
+
+_others: list[Forget] = []
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one transaction has emptied."""
 
     streams: int
     events: int
+
+
+def also_forget(forget: Forget) -> None:
+    """Have another app forget what it keeps of a stream's text; for its ``AppConfig.ready``.
+
+    ``forget`` gets the keys of closed streams, in the transaction that empties them: both happen, or neither.
+    """
+    _others.append(forget)
 
 
 def prunable(before: datetime, owner: tuple[str, str] | None = None) -> QuerySet[Stream]:
@@ -71,6 +84,8 @@ def wipe(keys: list[int]) -> Batch:
     StreamRecord.objects.filter(stream__in=mine).delete()
     Stream.objects.filter(pk__in=mine).update(message="", system=None, pruned_at=timezone.now())
     _forget_titles(rows)
+    for forget in _others:
+        forget(mine)
     return Batch(len(mine), sum(row.head.next_event_id for row in rows))
 
 

@@ -125,8 +125,8 @@ class Sweeper:
         except Exception as error:
             logger.exception("cannot close an orphan", extra={**names, "error": type(error).__name__})
         else:
-            if closed is not None:
-                log_orphan(stream.stream_id, closed, model=stream.model, provider=stream.provider, own=stream.own)
+            if closed is not None and closed.is_new:
+                log_orphan(stream.stream_id, closed.event, model=stream.model, provider=stream.provider, own=stream.own)
 
 
 async def _every(interval: Callable[[], float], work: Callable[[], Awaitable[None]]) -> None:

@@ -185,6 +185,21 @@ def test_costs_are_divided_and_reconciled(admin: tuple[Server, httpx.Client]) ->
         assert f"<td>{name}</td>" in page
 
 
+def test_costs_are_divided_by_template_and_streams_filtered_by_it(admin: tuple[Server, httpx.Client]) -> None:
+    server, client = admin
+    read_all(server.url, user_id="u2", stream_id="templated", message="/count 500 0", template="summary@3")
+    mail = {"user_id": "u2", "content": "The app crashes.", "artifact_id": "judged"}
+    assert httpx.post(f"{server.url}/api/triage", json=mail, trust_env=False, timeout=30).status_code == 200
+    page = client.get("/admin/streaming/stream/costs/?days=1").text
+    rows = dict(re.findall(r"<td>([a-z0-9@ ]+)</td>\s*<td class=\"number\">(\d+)</td>", page.split(">Template<")[1]))
+    assert rows["summary@3"] == rows["triage"] == "1" and int(rows["no template"]) >= 2
+    listed = client.get("/admin/streaming/stream/?template=summary%403").text
+    assert "templated" in listed and "counted" not in listed
+    keys = re.findall(r'name="_selected_action" value="(\d+)"', listed)
+    exported = _post(client, "/admin/streaming/stream/", {"action": "export", "_selected_action": keys})
+    assert next(csv.DictReader(io.StringIO(exported.text)))["template"] == "summary@3"
+
+
 def test_who_may_look_at_numbers_may_not_read_texts(url: str, admin: tuple[Server, httpx.Client]) -> None:
     server, client = admin
     link = _link(client, "stream", "counted")

@@ -77,7 +77,7 @@ MAGIC_LAYERS = (
     {"definitions", "worker"},
     {"messages"},
     {"models", "rendering", "estimates", "rules", "prompting"},
-    {"library"},
+    {"library", "forgetting"},
     {"triage"},
     {"api", "triage_api", "triage_admin", "admin", "apps", "examples", "views"},
     {"urls"},

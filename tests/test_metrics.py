@@ -76,6 +76,17 @@ def test_two_processes_show_the_same_sums_and_what_a_killed_one_counted_stays(
     assert numbers == {str(one.pid), "retired"}, "the files of the dead are gone"
 
 
+def test_an_orphan_that_a_cancel_closes_is_counted(sqlite_url: str, serve: Callable[..., Server]) -> None:
+    one = serve(sqlite_url, STREAM_LEASE_SECONDS="2")
+    other = serve(sqlite_url, STREAM_LEASE_SECONDS="600", STREAM_SWEEP_SECONDS="300")
+    one.begin("long", "/sleep 300", "u")
+    one.kill()
+    answer = httpx.delete(f"{other.url}/api/v1/stream/long?user_id=u", trust_env=False, timeout=30)
+    assert answer.json()["status"] == "cancelled", "nobody else looks for it"
+    seen = wait_until(other.url, lambda now: now.value("orphans_closed_total") == 1)
+    assert seen.value("terminals_total", status="cancelled") == 1
+
+
 def test_readers_are_counted_by_how_they_end(sqlite_url: str, serve: Callable[..., Server]) -> None:
     server = serve(sqlite_url, STREAM_CONNECTION_BYTES="2000", DEMO_TOKENS_PER_SECOND="0")
     with connect(server.url, user_id="u", stream_id="long", message="/sleep 300") as (response, _):

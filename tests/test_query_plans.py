@@ -89,6 +89,7 @@ STREAMS = "/admin/streaming/stream/"
         f"{STREAMS}?status__exact=error",
         f"{STREAMS}?provider=demo&error_type=provider_error",
         f"{STREAMS}?model=demo&started=2026-11",
+        f"{STREAMS}?template=summary@1",
         f"{STREAMS}?q=stream_7",
         f"{STREAMS}live/",
         f"{STREAMS}costs/?days=1",

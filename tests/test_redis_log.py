@@ -162,7 +162,7 @@ def test_a_redis_that_stays_full_ends_streams_which_frees_memory(
             client.config_set("maxmemory", "1")
             with pytest.raises(LogFull):
                 await bench.append(broken, chunk(1))
-            terminal = await bench.log.close(broken.key, FAILED, attempt=1)
+            terminal = await bench.close(broken, FAILED, attempt=1)
             assert terminal is not None and terminal.event_id == 1
             assert await bench.append(finished, chunk(1), done(2)) is Outcome.APPLIED, "its end goes by way of SQL"
             assert all(0 < client.ttl(name) <= 120 for name in client.scan_iter())
@@ -186,7 +186,7 @@ def test_what_redis_has_lost_is_told_and_the_stream_ends(run: Run, own_redis: Re
                 else:
                     client.delete((await log_of(bench, stream)).events)
             assert await bench.append(stream, chunk(2)) is Outcome.FENCED
-            terminal = await bench.log.close(stream.key, FAILED, attempt=1)
+            terminal = await bench.close(stream, FAILED, attempt=1)
             assert terminal is not None and terminal.event_id == 0
             with pytest.raises(LogGone):
                 async with asyncio.timeout(2):
@@ -208,7 +208,7 @@ def test_a_log_with_a_hole_is_closed_before_it(run: Run, redis: RedisServer) -> 
         with redis.client() as client:
             client.xdel((await log_of(bench, stream)).events, "3-0")
         assert await bench.append(stream, done(5)) is Outcome.FENCED
-        terminal = await bench.log.close(stream.key, FAILED, attempt=1)
+        terminal = await bench.close(stream, FAILED, attempt=1)
         assert terminal is not None and terminal.event_id == 2
         assert await bench.frames(stream) == framed(chunk(0), chunk(1), terminal)
 
@@ -228,9 +228,9 @@ def test_a_closing_that_was_only_begun_is_finished_by_another(run: Run, redis: R
         assert await bench.append(mine, chunk(0)) is Outcome.APPLIED, "it is there"
         assert await bench.append(mine, chunk(1)) is Outcome.FENCED
         assert (await bench.frames(mine)) == frame(chunk(0))
-        assert await bench.log.close(mine.key, FAILED, attempt=1) is not None
+        assert await bench.close(mine, FAILED, attempt=1) is not None
         await bench.store.write(lease.release, bench.process.pk)
-        terminal = await other.log.close(dead.key, INTERRUPTED)
+        terminal = await other.close(dead, INTERRUPTED)
         assert terminal is not None and await other.frames(dead) == framed(chunk(0), terminal)
         await other.stop()
 
@@ -261,7 +261,7 @@ def test_a_producer_that_begins_too_late_makes_no_log(run: Run, redis: RedisServ
     async def scenario(bench: Bench) -> None:
         late, closed = await bench.stream(), await bench.stream()
         await bench.store.write(lease.release, bench.process.pk)
-        terminal = await bench.log.close(closed.key, INTERRUPTED)
+        terminal = await bench.close(closed, INTERRUPTED)
         assert terminal is not None
         with redis.client() as client:
             client.script_load(APPEND.text)

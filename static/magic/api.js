@@ -39,6 +39,7 @@
  * @property {string} [system]
  * @property {number} [temperature]
  * @property {number} [max_tokens]
+ * @property {string} [template] what the message was made from, as `name@version`
  *
  * @typedef {{ method?: string, body?: unknown, signal?: AbortSignal }} Call
  */

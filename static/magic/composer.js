@@ -14,12 +14,14 @@ export class Composer {
   #busy = false;
   #sentAt = -ONE_WISH_MS;
   #sent = "";
+  /** What the text was made from, until it is sent, emptied or replaced: a template's `name@version`. */
+  #template = "";
 
   /**
    * @param {HTMLFormElement} form with a textarea `message`, and `[data-part]`s hint, send and stop
    * @param {object} options
    * @param {number} options.maxChars
-   * @param {(message: string) => void} options.onSend
+   * @param {(message: string, template: string) => void} options.onSend `template`: empty for none
    * @param {() => void} options.onStop
    * @param {(text: string) => void} options.onDraft told each change of what is written and not sent
    * @param {() => void} options.onUp the arrow key in an empty field
@@ -51,9 +53,11 @@ export class Composer {
     if (complaint !== "") return;
     this.#sentAt = performance.now();
     this.#sent = message;
-    if (message === this.#field.value) this.fill("");
+    const isOwn = message === this.#field.value;
+    const template = isOwn ? this.#template : "";
+    if (isOwn) this.fill("");
     this.#options.onDraft(this.#field.value);
-    this.#options.onSend(message);
+    this.#options.onSend(message, template);
   }
 
   stop() {
@@ -78,9 +82,13 @@ export class Composer {
     this.#stop.disabled = !allowed;
   }
 
-  /** @param {string} text */
-  fill(text) {
+  /**
+   * @param {string} text
+   * @param {string} [template] what it was made from, as `name@version`
+   */
+  fill(text, template = "") {
     this.#field.value = text;
+    this.#template = template;
     this.#tell("");
     this.#size();
   }
@@ -101,6 +109,7 @@ export class Composer {
   }
 
   #edited() {
+    if (this.#field.value === "") this.#template = "";
     this.#options.onDraft(this.#field.value);
     this.#tell("");
     this.#size();

@@ -87,10 +87,13 @@ export class Conversation {
     for (const { answer } of this.#shown.values()) answer.leave();
   }
 
-  /** @param {string} message */
-  ask(message) {
+  /**
+   * @param {string} message
+   * @param {string} template what it was made from; empty: nothing
+   */
+  ask(message, template) {
     const parent = this.#tree.path.at(-1);
-    this.#start(message, parent?.stream_id ?? null);
+    this.#start(message, parent?.stream_id ?? null, template);
     this.#env.transcript.follow();
   }
 
@@ -130,11 +133,13 @@ export class Conversation {
   /**
    * @param {string} message
    * @param {string | null} parent
+   * @param {string} [template]
    */
-  #start(message, parent) {
+  #start(message, parent, template = "") {
     const beginning = this.#tree.turns.length > 0 ? { from_start: true } : {};
     const position = parent === null ? beginning : { parent_id: parent };
-    const request = { message, conversation_id: this.id, ...position, ...this.#env.options() };
+    const origin = template === "" ? {} : { template };
+    const request = { message, conversation_id: this.id, ...position, ...origin, ...this.#env.options() };
     const id = newStreamId();
     this.#tree.add(draftOf(id, message, parent, this.id));
     const shown = this.#place(id, message);

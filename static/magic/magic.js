@@ -54,7 +54,7 @@ function loadMarkdown() {
 
 const composer = new Composer(part("composer", HTMLFormElement), {
   maxChars: Number(maxChars),
-  onSend: (message) => page.ask(message),
+  onSend: (message, template) => page.ask(message, template),
   onStop: () => page.stop(),
   onDraft: (text) => {
     page.keepDraft(text);
@@ -100,8 +100,8 @@ async function loadModels() {
 
 new Telemetry(api.telemetryUrl, following).start();
 labDoor(part("lab-open", HTMLElement), part("lab", HTMLElement), { following, snapshot: (id) => api.snapshot(id) });
-templatesDoor(part("templates-open", HTMLButtonElement), part("templates", HTMLDialogElement), (text) => {
-  composer.fill(text);
+templatesDoor(part("templates-open", HTMLButtonElement), part("templates", HTMLDialogElement), (text, template) => {
+  composer.fill(text, template);
   composer.focus();
 });
 switchTheme(part("theme", HTMLButtonElement), kept);

@@ -57,10 +57,13 @@ export class Page {
     else location.hash = addressOf("");
   }
 
-  /** @param {string} message */
-  ask(message) {
+  /**
+   * @param {string} message
+   * @param {string} template what it was made from; empty: nothing
+   */
+  ask(message, template) {
     this.#env.parts.empty.hidden = true;
-    this.#conversation.ask(message);
+    this.#conversation.ask(message, template);
   }
 
   /** @returns {boolean} whether there was something to stop */

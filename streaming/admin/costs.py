@@ -67,6 +67,7 @@ def _tables(found: Spending) -> list[Table]:
         ("Provider", found.by_cost(found.providers.values())),
         ("API key, sessions, open access", found.by_cost(found.issuers.values())),
         ("User", found.users),
+        ("Template", found.templates),
     )
     return [Table(title, _bars(slices)) for title, slices in divided]
 

@@ -1,4 +1,4 @@
-"""What was spent in a time, by day, model, provider, key and user; and whether the ledger adds up. Synchronous.
+"""What was spent in a time, by day, model, provider, key, user, template; and whether the ledger adds up. Synchronous.
 
 Read day by day through the index of the records' times: a day is a range of it, and needs no function of the database.
 """
@@ -16,7 +16,9 @@ from django.db.models.functions import Abs, Least
 from streaming.models import ApiKey, CostRecord, CostState
 
 DAY = timedelta(days=1)
-MOST_USERS = 20
+MOST_SHOWN = 20
+"""Users, or templates: both are named by who asks, and there may be any number of them."""
+NO_TEMPLATE = "no template"
 
 
 @dataclass
@@ -62,6 +64,8 @@ class Spending:
     """By who vouches for the user: sessions, open access, each API key."""
     users: list[Slice] = field(default_factory=list)
     """Those who spent most."""
+    templates: list[Slice] = field(default_factory=list)
+    """Those that cost most, and what was asked without one."""
 
     def by_cost(self, slices: Iterable[Slice]) -> list[Slice]:
         """The dearest first."""
@@ -92,7 +96,12 @@ def spending(last: date, days: int) -> Spending:
             _add(found, slice_of_day, row)
         found.days.append(slice_of_day)
     _name_keys(found.issuers)
-    found.users = _users(_with_streams(last - (days - 1) * DAY, last), found)
+    records = _with_streams(last - (days - 1) * DAY, last)
+    users = _dearest(records, "issuer", "user_id")
+    for (issuer, user), each in users.items():
+        each.name = f"{user} ({found.issuers[str(issuer)].name})"
+    found.users = found.by_cost(users.values())
+    found.templates = found.by_cost(_dearest(records, "template").values())
     return found
 
 
@@ -147,19 +156,22 @@ def _add(found: Spending, slice_of_day: Slice, row: dict[str, Any]) -> None:
     found.total.add(row)
 
 
-def _users(records: QuerySet[CostRecord], found: Spending) -> list[Slice]:
-    """Those who spent most; two questions, because few of the users are shown."""
-    sums = records.values(issuer=F("stream__issuer"), user=F("stream__user_id"))
-    dearest = sums.annotate(total=Sum("total_pico_usd", default=0)).order_by("-total", "user")[:MOST_USERS]
-    slices = {(row["issuer"], row["user"]): Slice(row["user"]) for row in dearest}
+def _dearest(records: QuerySet[CostRecord], *columns: str) -> dict[tuple[str | None, ...], Slice]:
+    """The dearest values of the streams' ``columns``; two questions, because few of all there are are shown."""
+    sums: QuerySet[Any] = records.values(**{name: F(f"stream__{name}") for name in columns})
+    dearest = sums.annotate(total=Sum("total_pico_usd", default=0)).order_by("-total", *columns)
+    keys = list(dearest.values_list(*columns)[:MOST_SHOWN])
+    slices = {key: Slice(key[-1] or NO_TEMPLATE) for key in keys}
     chosen = Q()
-    for issuer, user in slices:
-        chosen |= Q(stream__issuer=issuer, stream__user_id=user)
-    for row in _grouped(records.filter(chosen), "issuer", "user_id") if slices else ():
-        slices[row["issuer"], row["user_id"]].add(row)
-    for (issuer, user), each in slices.items():
-        each.name = f"{user} ({found.issuers[issuer].name})"
-    return found.by_cost(slices.values())
+    for key in keys:
+        chosen |= Q(*map(_is, columns, key))
+    for row in _grouped(records.filter(chosen), *columns) if keys else ():
+        slices[tuple(row[name] for name in columns)].add(row)
+    return slices
+
+
+def _is(column: str, value: str | None) -> Q:
+    return Q(**{f"stream__{column}__isnull": True} if value is None else {f"stream__{column}": value})
 
 
 def _name_keys(issuers: dict[str, Slice]) -> None:

@@ -23,7 +23,7 @@ EXPORT_ROWS = 1000
 """Rows that are read at a time."""
 
 COLUMNS = (
-    *("stream_id", "issuer", "user_id", "conversation_id", "model", "provider", "status", "finish_reason"),
+    *("stream_id", "issuer", "user_id", "conversation_id", "model", "provider", "template", "status", "finish_reason"),
     *("error_type", "created_at", "finished_at", "first_token_ms", "latency_ms", "resumes", "prompt_tokens"),
     *("completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "total_cost_usd", "cost_state"),
 )

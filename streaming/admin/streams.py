@@ -47,7 +47,7 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
     )
     list_filter = (
         "status",
-        *(value_filter(name) for name in ("provider", "model", "error_type")),
+        *(value_filter(name) for name in ("provider", "model", "template", "error_type")),
         StartFilter,
     )
     list_select_related = ("cost", "head")
@@ -57,7 +57,7 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
     actions = ("stop", "export", "forget")
     fieldsets = (
         (None, {"fields": ("stream_id", "status", "finish_reason", "error_type", "error", "events")}),
-        ("Asked", {"fields": ("owner", "conversation_id", "parent", "model", "provider", *TEXTS)}),
+        ("Asked", {"fields": ("owner", "conversation_id", "parent", "model", "provider", "template", *TEXTS)}),
         ("Parameters", {"fields": ("temperature", "max_tokens", "fingerprint", "request_id", "format")}),
         (
             "Times",
@@ -85,6 +85,10 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
             (title, {"fields": tuple(name for name in options["fields"] if name not in TEXTS)})
             for title, options in self.fieldsets
         ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Without Django's side bar, which would take the room of three columns."""
+        return super().changelist_view(request, {"is_nav_sidebar_enabled": False, **(extra_context or {})})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Stream], search_term: str
@@ -115,7 +119,7 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
     def owner(self, stream: Stream) -> str:
         return f"{stream.issuer}: {stream.user_id}"
 
-    @admin.display(description="Tokens (in + out)")
+    @admin.display(description="Tokens in + out")
     def tokens(self, stream: Stream) -> str:
         return f"{stream.cost.prompt_tokens} + {stream.cost.completion_tokens}"
 

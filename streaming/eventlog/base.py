@@ -48,6 +48,14 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """A log that is closed, with its terminal event; ``is_new``: by this very call, whose it is to count it."""
+
+    event: Event
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Frames after a cursor: ``last_event_id`` is that of the last one, ``closes`` whether it is terminal."""
 
@@ -107,7 +115,7 @@ class EventLog(ABC):
         """Append; waits while the store is out of reach, until the outcome is known. Raises LogFull."""
 
     @abstractmethod
-    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Event | None:
+    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Closed | None:
         """Close a stream at whatever its end is, and return the terminal event, whoever wrote it.
 
         For two callers only: the producer that cannot append any more, which names its ``attempt``, and

@@ -23,7 +23,7 @@ from django.db.models import Q
 
 from streaming import ledger
 from streaming.endings import Ending
-from streaming.eventlog.base import Append, EventLog, Follower, Outcome, Page
+from streaming.eventlog.base import Append, Closed, EventLog, Follower, Outcome, Page
 from streaming.eventlog.pages import StoredPages
 from streaming.eventlog.stored import events_between, select_heads, select_pruned
 from streaming.eventlog.tails import Tail, Tails
@@ -82,12 +82,12 @@ class DatabaseEventLog(EventLog):
             tail.extend(append.events)
         return outcome
 
-    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Event | None:
-        terminal = await self._store.write(close_all, Closing(stream, ending, attempt))
+    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Closed | None:
+        closed = await self._store.write(close_all, Closing(stream, ending, attempt))
         tail = self._tails.get(stream)
-        if terminal is not None and tail is not None:
-            tail.reach(terminal.event_id + 1, closed=True)
-        return terminal
+        if closed is not None and tail is not None:
+            tail.reach(closed.event.event_id + 1, closed=True)
+        return closed
 
     async def read(self, stream: int, after: int) -> Page | None:
         try:
@@ -147,7 +147,7 @@ def append_all(appends: list[Append]) -> list[Outcome]:
     return outcomes
 
 
-def close_all(closings: list[Closing]) -> list[Event | None]:
+def close_all(closings: list[Closing]) -> list[Closed | None]:
     """Close streams on their producers' behalf; in one transaction of the caller.
 
     A head that another transaction holds is left to it: it may be that of a process that is paused.
@@ -168,7 +168,7 @@ def close_all(closings: list[Closing]) -> list[Event | None]:
         heads[append.stream] = (append.attempt, append.events[0].event_id + 1, True)
     _apply(list(appends.values()), heads)
     made = {append.stream: append.events[0] for append in appends.values()}
-    return [made.get(closing.stream) or _terminal(closing.stream, heads) for closing in closings]
+    return [_closed(closing.stream, heads, made) for closing in closings]
 
 
 def _lock_heads(streams: Iterable[int], *, skip_locked: bool = False) -> dict[int, tuple[int, int, bool]]:
@@ -258,6 +258,14 @@ def _closing_append(closing: Closing, stream: Stream, head: tuple[int, int, bool
     settlement = ledger.settlement_from_log(stream, closing.ending)
     event = Event(end, closing.ending.event_type, settlement.data, settlement.latency_ms)
     return Append(closing.stream, attempt, [event], partial(ledger.settle, closing.stream, settlement))
+
+
+def _closed(stream: int, heads: dict[int, tuple[int, int, bool]], made: dict[int, Event]) -> Closed | None:
+    """Of several that close a stream in one transaction, the first has done it."""
+    if (event := made.pop(stream, None)) is not None:
+        return Closed(event, is_new=True)
+    event = _terminal(stream, heads)
+    return None if event is None else Closed(event, is_new=False)
 
 
 def _terminal(stream: int, heads: dict[int, tuple[int, int, bool]]) -> Event | None:

@@ -38,7 +38,7 @@ from redis.exceptions import RedisError
 from streaming.endings import Ending
 from streaming.errors import LogGone
 from streaming.eventlog import redis_checks
-from streaming.eventlog.base import PAGE_BYTES, Append, EventLog, Follower, Outcome, Page
+from streaming.eventlog.base import PAGE_BYTES, Append, Closed, EventLog, Follower, Outcome, Page
 from streaming.eventlog.database import Closing, append_all, close_all
 from streaming.eventlog.kept import find_closable, run_records, select_places
 from streaming.eventlog.pages import StoredPages
@@ -110,7 +110,7 @@ class RedisEventLog(EventLog):
             await self._logs.publish(log, append.events)
         return outcome
 
-    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Event | None:
+    async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Closed | None:
         closing = Closing(stream, ending, attempt)
         place = await self._store.write(find_closable, closing)
         if place is None:
@@ -122,15 +122,15 @@ class RedisEventLog(EventLog):
                 return None
             async with self._closing:
                 events = await self._read_whole(log, end)
-                terminal = await self._store.write(close_all, replace(closing, events=events))
-            if terminal is not None and terminal.event_id == len(events):
-                await self._logs.publish(log, [terminal])
+                closed = await self._store.write(close_all, replace(closing, events=events))
+            if closed is not None and closed.event.event_id == len(events):
+                await self._logs.publish(log, [closed.event])
         else:
-            terminal = await self._store.write(close_all, closing)
-        if terminal is not None and (tail := self._tails.get(stream)) is not None:
+            closed = await self._store.write(close_all, closing)
+        if closed is not None and (tail := self._tails.get(stream)) is not None:
             tail.written_here = False
-            tail.reach(terminal.event_id + 1, closed=True)
-        return terminal
+            tail.reach(closed.event.event_id + 1, closed=True)
+        return closed
 
     async def read(self, stream: int, after: int) -> Page | None:
         try:

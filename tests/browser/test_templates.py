@@ -33,6 +33,9 @@ def test_a_template_is_filled_in_and_what_is_wrong_stands_at_its_field(dialog: P
     expect(message).to_have_value(re.compile("> Rain in the server room"))
     expect(message).to_have_value(re.compile(r"7 ideas.*First principles, Analogies\.", re.DOTALL))
     expect(message).to_be_focused()
+    with dialog.expect_request(lambda request: request.method == "POST") as sent:
+        message.press("Enter")
+    assert (sent.value.post_data_json or {})["template"] == "brainstorm@1", "so that its costs are counted"
 
 
 def test_a_pasted_message_becomes_a_template_ready_to_send(dialog: Page) -> None:

@@ -17,6 +17,7 @@ from redis import Redis
 
 from streaming import claims, lease, sealing
 from streaming.claims import Claim, Found, Owner
+from streaming.endings import Ending
 from streaming.eventlog.base import Append, EventLog, Outcome
 from streaming.eventlog.database import DatabaseEventLog
 from streaming.eventlog.kept import select_places
@@ -91,6 +92,11 @@ class Bench:
     async def append(self, stream: Found, *events: Event, attempt: int = 1, record: Any = None) -> Outcome:
         """Append to the log."""
         return await self.log.append(Append(stream.key, attempt, events, record))
+
+    async def close(self, stream: Found, ending: Ending, *, attempt: int | None = None) -> Event | None:
+        """The terminal event of a log that is closed, whoever closed it."""
+        closed = await self.log.close(stream.key, ending, attempt=attempt)
+        return None if closed is None else closed.event
 
     async def frames(self, stream: Found, after: int = -1) -> bytes:
         """All frames after an event, page by page."""

@@ -120,7 +120,7 @@ def test_an_append_whose_settlement_fails_leaves_nothing_and_harms_no_other(run:
         assert isinstance(results[0], ZeroDivisionError)
         assert results[1] is Outcome.APPLIED
         assert await bench.frames(bad) == b""
-        assert (await bench.log.close(bad.key, FAILED, attempt=1)) is not None
+        assert (await bench.close(bad, FAILED, attempt=1)) is not None
 
     run(scenario)
 

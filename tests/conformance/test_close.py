@@ -24,9 +24,9 @@ def test_the_stream_of_a_dead_process_is_closed_with_what_its_log_holds(run: Run
     async def scenario(bench: Bench) -> None:
         stream = await bench.stream()
         await bench.append(stream, chunk(0, tokens=2), chunk(1, tokens=5))
-        assert await bench.log.close(stream.key, INTERRUPTED) is None, "its process lives"
+        assert await bench.close(stream, INTERRUPTED) is None, "its process lives"
         await _die(bench)
-        terminal = await bench.log.close(stream.key, INTERRUPTED)
+        terminal = await bench.close(stream, INTERRUPTED)
         assert terminal is not None and terminal.event_id == 2
         data = json.loads(terminal.data)
         assert (data["error_type"], data["retryable"]) == ("interrupted", True)
@@ -45,8 +45,8 @@ def test_the_producer_itself_may_close_at_whatever_the_end_is(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         stream = await bench.stream()
         await bench.append(stream, chunk(0))
-        assert await bench.log.close(stream.key, FAILED, attempt=2) is None
-        terminal = await bench.log.close(stream.key, FAILED, attempt=1)
+        assert await bench.close(stream, FAILED, attempt=2) is None
+        terminal = await bench.close(stream, FAILED, attempt=1)
         assert terminal is not None and terminal.event_id == 1
 
     run(scenario)
@@ -57,7 +57,7 @@ def test_a_zombie_writes_nothing_after_its_stream_was_closed(run: Run) -> None:
         stream = await bench.stream()
         await bench.append(stream, chunk(0))
         await _die(bench)
-        terminal = await bench.log.close(stream.key, INTERRUPTED)
+        terminal = await bench.close(stream, INTERRUPTED)
         assert terminal is not None
         assert await bench.append(stream, chunk(1)) is Outcome.CLOSED
         assert await bench.append(stream, chunk(2)) is Outcome.CLOSED
@@ -72,10 +72,25 @@ def test_closing_again_returns_the_terminal_event_that_is_there(run: Run) -> Non
         stream, finished = await bench.stream(), await bench.stream()
         await bench.append(finished, chunk(0), done(1))
         await _die(bench)
-        first = await bench.log.close(stream.key, INTERRUPTED)
+        first = await bench.close(stream, INTERRUPTED)
         assert first is not None
-        assert await bench.log.close(stream.key, FAILED) == first
-        assert await bench.log.close(finished.key, INTERRUPTED) == done(1)
+        assert await bench.close(stream, FAILED) == first
+        assert await bench.close(finished, INTERRUPTED) == done(1)
+
+    run(scenario)
+
+
+def test_of_many_closers_one_has_done_it(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        other = await bench.other()
+        stream = await bench.stream()
+        await bench.append(stream, chunk(0))
+        await _die(bench)
+        closers = (bench, bench, other, other)
+        found = await asyncio.gather(*(closer.log.close(stream.key, INTERRUPTED) for closer in closers))
+        found.append(await bench.log.close(stream.key, INTERRUPTED))
+        assert [closed.is_new for closed in found if closed is not None].count(True) == 1, "so it is counted once"
+        await other.stop()
 
     run(scenario)
 
@@ -86,10 +101,10 @@ def test_of_many_closers_and_a_producer_exactly_one_ends_the_stream(run: Run) ->
         stream = await bench.stream()
         await bench.append(stream, chunk(0))
         await _die(bench)
-        closings = [other.log.close(stream.key, INTERRUPTED) for other in others]
+        closings = [other.close(stream, INTERRUPTED) for other in others]
         outcome, found = await asyncio.gather(bench.append(stream, done(1)), asyncio.gather(*closings))
         terminals = [terminal for terminal in found if terminal is not None]
-        terminals += [late for other in others if (late := await other.log.close(stream.key, INTERRUPTED))]
+        terminals += [late for other in others if (late := await other.close(stream, INTERRUPTED))]
         frames = await bench.frames(stream)
         assert len(terminals) >= 3 and len({terminal.data for terminal in terminals}) == 1
         assert frames == frame(chunk(0)) + frame(terminals[0])

@@ -60,7 +60,7 @@ def test_a_producer_that_comes_back_finds_it_closed(run: Run) -> None:
         assert await bench.append(stream, chunk(0)) is Outcome.CLOSED
         assert await bench.append(stream, done(1)) is Outcome.CLOSED
         assert await bench.append(stream, chunk(2)) is Outcome.CLOSED
-        assert await bench.log.close(stream.key, INTERRUPTED, attempt=1) is None
+        assert await bench.close(stream, INTERRUPTED, attempt=1) is None
         assert await bench.frames(stream) == b""
 
     run(scenario)

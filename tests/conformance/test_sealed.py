@@ -103,7 +103,7 @@ def test_nothing_is_appended_to_it_and_its_end_is_known(run: Run) -> None:
         assert await bench.append(stream, chunk(1, "other"), done(2)) is Outcome.CLOSED
         assert await bench.append(stream, chunk(0), attempt=2) is Outcome.CLOSED
         assert await bench.append(stream, chunk(3)) is Outcome.CLOSED
-        assert await bench.log.close(stream.key, INTERRUPTED, attempt=1) == done(2)
+        assert await bench.close(stream, INTERRUPTED, attempt=1) == done(2)
         assert await bench.frames(stream) == b"".join(map(frame, [chunk(0), chunk(1), done(2)]))
 
     run(scenario)

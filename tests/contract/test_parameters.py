@@ -96,6 +96,20 @@ def test_an_identifier_may_have_128_characters(anyone: Client, value: str) -> No
     assert anyone.post({"user_id": value, "message": MESSAGE, "stream_id": fresh()}).status == 200
 
 
+@pytest.mark.parametrize(
+    "value",
+    [*NOT_A_STRING, "", " ", "Summary", "a b", "é", "a\n", "_a", "1a", "a" * 61, "a@", "a@0", "a@x", "a@1@2"],
+)
+def test_a_template_is_a_name_with_or_without_a_version(anyone: Client, value: Any) -> None:
+    answer = anyone.post({"user_id": "u1", "message": MESSAGE, "template": value})
+    assert list(answer.errors) == ["template"]
+
+
+@pytest.mark.parametrize("value", ["summary", "bug_report@12", "a" * 60 + "@999999999"])
+def test_a_template_that_is_named_changes_nothing_of_the_answer(anyone: Client, user: str, value: str) -> None:
+    assert text_of(anyone.get(user_id=user, message=MESSAGE, template=value).frames) == CANARY
+
+
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize(
     "value", [*NOT_A_STRING, "", "   ", "\n\t", "\u00a0\u2003", "a\0b", "a\ud800b", "\udc00", "a" * 32001, "🌍" * 32001]

@@ -154,3 +154,24 @@ def test_a_title_goes_with_the_last_text_of_its_conversation(database_url: str, 
     titles = {each["conversation_id"]: (each["title"], each["last_message"], each["streams"]) for each in shown}
     assert titles == {"c": ("Mine", "/echo s2", 2), "d": ("", None, 1)}
     assert all(each["total_cost"] > 0 for each in shown)
+
+
+CONTENT = "The app crashes with error 0x77. Please mend it today."
+TEXTS = ("content", "subject", "from_email", "summary", "action_items", "reasons", "inputs")
+
+
+def test_what_triage_made_of_a_message_goes_with_its_stream(database_url: str, serve: Callable[..., Server]) -> None:
+    records = Records(database_url)
+    asker = client(serve(database_url))
+    mail = {"user_id": "u1", "content": CONTENT, "subject": "0x77", "from_email": "dana@example.com"}
+    for name, user in (("t1", "u1"), ("t2", "u2")):
+        assert asker.post({**mail, "user_id": user, "artifact_id": name}, path="/api/triage").status == 200
+    manage(database_url, *EVERYTHING, "--owner", "open:u1")
+    gone, stays = records.rows("SELECT * FROM magic_triageresult ORDER BY stream_id")
+    assert gone["state"] == "forgotten" and gone["category"] == stays["category"] == "bug"
+    assert not any("0x77" in str(value) or "dana" in str(value) for value in gone.values())
+    assert all(stays[name] for name in TEXTS)
+    assert asker.get("/api/triage/t1", user_id="u1").status == 410
+    again = asker.post({**mail, "artifact_id": "t1"}, path="/api/triage")
+    assert again.status == 410 and len(records.rows("SELECT 1 FROM streaming_costrecord")) == 2
+    assert asker.get("/api/triage/t2", user_id="u2").status == 200

@@ -49,6 +49,11 @@ def test_the_same_request_may_come_by_another_way(anyone: Client, user: str) -> 
     assert by_get.body == by_form.body == by_json.body
 
 
+def test_another_template_is_the_same_request(anyone: Client, user: str) -> None:
+    start(anyone, user, **ASKED, template="summary@1")
+    assert [status(anyone, user, **ASKED, **more) for more in ({}, {"template": "summary@2"})] == [200, 200]
+
+
 @pytest.mark.parametrize(
     "changed",
     [

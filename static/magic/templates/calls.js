@@ -14,7 +14,7 @@ import { ApiError, readAnswer } from "../api.js";
  * @property {{ min?: number | string, max?: number | string, max_length?: number }} validators
  *
  * @typedef {{ name: string, version: number, title: string, description: string, inputs: Input[] }} Template
- * @typedef {{ prompt: string, estimated_tokens: number, estimated_cost: Record<string, number | null> }} Rendered
+ * @typedef {{ prompt: string, version: number, estimated_tokens: number, estimated_cost: Record<string, number | null> }} Rendered
  * @typedef {{ content: string, subject?: string, from_email?: string, artifact_id: string }} Message
  *
  * @typedef {object} Verdict

@@ -3,14 +3,17 @@
  *
  * @param {HTMLButtonElement} button opens them
  * @param {HTMLDialogElement} dialog with an element `[data-part=place]`
- * @param {(text: string) => void} onMessage gets a filled-in template
+ * @param {(text: string, template: string) => void} onMessage gets a filled-in template, and its `name@version`
  */
 export function templatesDoor(button, dialog, onMessage) {
   const place = /** @type {HTMLElement} */ (dialog.querySelector("[data-part=place]"));
-  /** @param {string} text */
-  const use = (text) => {
+  /**
+   * @param {string} text
+   * @param {string} template
+   */
+  const use = (text, template) => {
     dialog.close();
-    onMessage(text);
+    onMessage(text, template);
   };
   let mounted = false;
   button.addEventListener("click", async () => {

@@ -16,7 +16,7 @@ export class TemplateForm {
   /**
    * @param {Template} template
    * @param {import("./calls.js").TemplateCalls} calls
-   * @param {(text: string) => void} onMessage
+   * @param {(text: string, template: string) => void} onMessage
    */
   constructor(template, calls, onMessage) {
     this.#template = template;
@@ -33,8 +33,8 @@ export class TemplateForm {
     look.addEventListener("click", () => void this.#render());
     this.element.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const prompt = await this.#render();
-      if (prompt !== null) onMessage(prompt);
+      const rendered = await this.#render();
+      if (rendered !== null) onMessage(rendered.prompt, `${template.name}@${rendered.version}`);
     });
   }
 
@@ -48,12 +48,12 @@ export class TemplateForm {
     const values = Object.fromEntries(this.#fields.map((field) => [field.id, field.value]));
     this.#status.textContent = "Filling in …";
     try {
-      const { prompt, estimated_tokens } = await this.#calls.render(this.#template.name, values);
+      const rendered = await this.#calls.render(this.#template.name, values);
       this.#complain([]);
-      this.#status.textContent = `About ${count(estimated_tokens)} tokens.`;
-      this.#preview.textContent = prompt;
+      this.#status.textContent = `About ${count(rendered.estimated_tokens)} tokens.`;
+      this.#preview.textContent = rendered.prompt;
       this.#preview.hidden = false;
-      return prompt;
+      return rendered;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#complain(error.errors);

@@ -10,7 +10,8 @@ import { Paste } from "./paste.js";
  * A picker of prompt templates, a form for the chosen one, and a box for a message that wants an answer.
  *
  * @param {HTMLElement} parent
- * @param {(text: string) => void} onMessage gets the filled-in template, ready to send
+ * @param {(text: string, template: string) => void} onMessage gets the filled-in template, ready to send, and its
+ *   `name@version`
  * @param {{ base?: string }} [options] `base`: where the API is
  * @returns {Promise<boolean>} whether it is there; otherwise it says why not
  */
@@ -33,7 +34,7 @@ export async function mountTemplates(parent, onMessage, { base = "/api" } = {}) 
  * @param {HTMLElement} root
  * @param {TemplateCalls} calls
  * @param {Template[]} templates
- * @param {(text: string) => void} onMessage
+ * @param {(text: string, template: string) => void} onMessage
  */
 function show(root, calls, templates, onMessage) {
   const options = templates.map(({ name, title }) => new Option(title, name));
