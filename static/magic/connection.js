@@ -194,7 +194,7 @@ export class ResilientSSEConnection {
       onUnreadable: ifCurrent(() => this.#lost({ holeBehind: this.lastEventId })),
     });
     this.#source = source;
-    this.#stall = new StallDetector(this.#options.stallMs, { onStall: () => this.#stalled(), clock });
+    this.#stall = new StallDetector(this.#options.stallMs, { onStall: () => void this.#silent(), clock });
   }
 
   #opened() {
@@ -229,15 +229,43 @@ export class ResilientSSEConnection {
     else onError?.(data, id);
   }
 
-  #stalled() {
+  /**
+   * Nothing came for too long, which alone proves nothing: of a stream that still waits for its turn come only comments,
+   * and an EventSource tells nobody of those. The connection goes on being used until the server says that it has more.
+   */
+  async #silent() {
+    const silentSince = this.#stall?.lastActivity;
+    const neverStood = this.#state === "connecting";
+    this.#state = "asking";
+    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
+    if (answer === null || this.#stall?.lastActivity !== silentSince) return;
+    if (!(answer instanceof ApiError) && isLive(answer) && answer.last_event_id === this.lastEventId) return this.#renew();
     this.tally.stalls += 1;
+    this.tally.failed += Number(neverStood);
     this.#handlers.onStall?.();
-    void this.#lost();
+    if (this.#lose()) this.#decideOn(answer);
+  }
+
+  /** Connects anew without a word: nothing was lost, and the old connection may be dead all the same. */
+  #renew() {
+    this.#drop();
+    this.#wasOpened = false;
+    this.#open();
   }
 
   /** @param {{ holeBehind?: number | null }} [how] */
-  async #lost({ holeBehind = null } = {}) {
-    if (this.#state === "closed" || this.#state === "suspended") return;
+  async #lost(how) {
+    if (!this.#lose(how)) return;
+    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
+    if (answer !== null) this.#decideOn(answer);
+  }
+
+  /**
+   * @param {{ holeBehind?: number | null }} [how]
+   * @returns {boolean} whether it is to be decided how to go on
+   */
+  #lose({ holeBehind = null } = {}) {
+    if (this.#state === "closed" || this.#state === "suspended") return false;
     if (this.#state === "connecting") this.tally.failed += 1;
     this.#drop();
     this.#state = "asking";
@@ -245,9 +273,11 @@ export class ResilientSSEConnection {
     this.tally.loses(this.#env.clock.now());
     this.#verdict.lost(holeBehind);
     this.#handlers.onLost?.();
-    if (this.state !== "asking") return;
-    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
-    if (answer === null) return;
+    return this.state === "asking";
+  }
+
+  /** @param {Snapshot | ApiError} answer */
+  #decideOn(answer) {
     if (answer instanceof ApiError) this.#decideRefused(answer);
     else this.#decide(answer);
   }
