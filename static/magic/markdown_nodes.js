@@ -8,7 +8,7 @@ const LONGEST_LANGUAGE = 30;
 /** One word more lays out its block anew: none is to be longer. */
 const LONG_BLOCK = 4000;
 /** What has a side on which it begins: its marks stand there. */
-const DIRECTED = new Set([token.LIST_ORDERED, token.LIST_UNORDERED, token.BLOCKQUOTE, token.TABLE]);
+const DIRECTED = new Set([token.LIST_ITEM, token.BLOCKQUOTE, token.TABLE]);
 /** Where a long block is cut.
  * @type {Record<number, string>} */
 const END_OF_BLOCK = { [token.PARAGRAPH]: " ", [token.CODE_FENCE]: "\n", [token.CODE_BLOCK]: "\n" };
