@@ -76,7 +76,10 @@ export class ResilientSSEConnection {
     this.#backoff = new Backoff({ ...retry, random: this.#env.random });
     this.#inquiry = new Inquiry(this.#env);
     this.#sequencer = this.#newSequencer(Number(last_event_id ?? -1) + 1);
-    this.#seat = new Seat(places, () => this.#seated());
+    this.#seat = new Seat(places, () => this.#env.document?.visibilityState !== "hidden", {
+      onTaken: () => this.#seated(),
+      onGivenUp: () => this.#unseated(),
+    });
     this.#wakeups = new Wakeups(this.#env.window, this.#env.document, {
       onNetwork: () => this.#wake(),
       onVisible: () => this.#trusts() || this.#wake(),
@@ -164,6 +167,13 @@ export class ResilientSSEConnection {
     this.#open();
   }
 
+  /** What goes on without a connection: what it was about to do, else to follow by the snapshot. */
+  #unseated() {
+    if (this.#source === null) return;
+    this.#drop();
+    this.#go();
+  }
+
   /** @param {number} delayMs */
   #pollAfter(delayMs) {
     this.#state = "polling";
@@ -177,7 +187,9 @@ export class ResilientSSEConnection {
     if (!isLive(answer)) return this.#endWith(answer);
     this.#backoff.reset();
     if (answer.last_event_id !== this.lastEventId) this.#goOnFrom(answer);
-    if (this.#state === "polling") this.#pollAfter(POLL_MS);
+    if (this.#state !== "polling") return;
+    this.#seat.press();
+    this.#pollAfter(POLL_MS);
   }
 
   #open() {

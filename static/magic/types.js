@@ -39,7 +39,7 @@
  * @property {{ steps?: readonly number[], jitter?: number }} [retry] see `Backoff`
  * @property {Handlers} [handlers]
  * @property {number} [stallMs]
- * @property {Pick<import("./places.js").Places, "take"> | null} [places] without a place the snapshot is polled;
+ * @property {(Pick<import("./places.js").Places, "take"> & Partial<import("./places.js").Places>) | null} [places] without a place the snapshot is polled;
  *   null: every connection has one
  * @property {Partial<Surroundings>} [env]
  */
