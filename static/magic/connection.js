@@ -1,11 +1,10 @@
 import { ApiError, isLive } from "./api.js";
 import { Inquiry } from "./ask.js";
-import { Backoff } from "./backoff.js";
 import { newStreamId } from "./ids.js";
+import { Link } from "./link.js";
+import { Pause } from "./pause.js";
 import { Seat } from "./places.js";
 import { MessageSequencer } from "./sequencer.js";
-import { Source } from "./source.js";
-import { StallDetector } from "./stall.js";
 import { StreamUrls } from "./stream_urls.js";
 import { surroundings } from "./surroundings.js";
 import { Tally } from "./tally.js";
@@ -20,7 +19,6 @@ import { Wakeups } from "./wakeups.js";
  * @typedef {"idle" | "starting" | "polling" | "connecting" | "open" | "asking" | "waiting" | "suspended" | "closed"} State
  */
 
-const LONGEST_WAIT_MS = 3_600_000;
 const FIRST_POLL_MS = 250;
 const POLL_MS = 1000;
 /** A heartbeat is due every 10 s: a connection that was silent for longer than this is not trusted on return. */
@@ -39,21 +37,15 @@ export class ResilientSSEConnection {
   #handlers;
   #options;
   #env;
-  #backoff;
+  #pause;
   #seat;
   #wakeups;
   #inquiry;
   #verdict = new Verdict();
   /** @type {MessageSequencer<Message>} */
   #sequencer;
-  /** @type {Source | null} */
-  #source = null;
-  /** @type {StallDetector | null} */
-  #stall = null;
-  /** @type {unknown} */
-  #timer = null;
-  /** Until when the server wants to be left alone. */
-  #notBefore = 0;
+  /** @type {Link | null} */
+  #link = null;
   #wasOpened = false;
   #state = /** @type {State} */ ("idle");
   /** What this connection has been through. */
@@ -73,7 +65,7 @@ export class ResilientSSEConnection {
     this.#handlers = handlers;
     this.#options = options;
     this.#env = surroundings(env);
-    this.#backoff = new Backoff({ ...retry, random: this.#env.random });
+    this.#pause = new Pause(retry, this.#env);
     this.#inquiry = new Inquiry(this.#env);
     this.#sequencer = this.#newSequencer(Number(last_event_id ?? -1) + 1);
     this.#seat = new Seat(places, () => this.#env.document?.visibilityState !== "hidden", {
@@ -134,7 +126,6 @@ export class ResilientSSEConnection {
   }
 
   #go() {
-    this.#notBefore = 0;
     if (this.#question !== null) return void this.#start(this.#question);
     this.#seat.seek();
     if (this.#seat.held) this.#open();
@@ -154,7 +145,7 @@ export class ResilientSSEConnection {
       return;
     }
     this.#question = null;
-    this.#backoff.reset();
+    this.#pause.succeeded();
     this.#handlers.onStarted?.(answer);
     if (!isLive(answer)) return this.#endWith(answer);
     if (answer.last_event_id >= 0) this.#goOnFrom(answer);
@@ -169,7 +160,7 @@ export class ResilientSSEConnection {
 
   /** What goes on without a connection: what it was about to do, else to follow by the snapshot. */
   #unseated() {
-    if (this.#source === null) return;
+    if (this.#link === null) return;
     this.#drop();
     this.#go();
   }
@@ -177,7 +168,7 @@ export class ResilientSSEConnection {
   /** @param {number} delayMs */
   #pollAfter(delayMs) {
     this.#state = "polling";
-    this.#timer = this.#env.clock.setTimeout(() => void this.#poll(), delayMs);
+    this.#pause.after(delayMs, () => void this.#poll());
   }
 
   async #poll() {
@@ -185,7 +176,7 @@ export class ResilientSSEConnection {
     if (answer === null) return;
     if (answer instanceof ApiError) return this.#decideRefused(answer);
     if (!isLive(answer)) return this.#endWith(answer);
-    this.#backoff.reset();
+    this.#pause.succeeded();
     if (answer.last_event_id !== this.lastEventId) this.#goOnFrom(answer);
     if (this.#state !== "polling") return;
     this.#seat.press();
@@ -196,35 +187,30 @@ export class ResilientSSEConnection {
     this.#state = "connecting";
     if (this.#wasOpened) this.tally.reconnects += 1;
     this.#wasOpened = true;
-    const { EventSource, clock } = this.#env;
-    /** @type {(act: (...given: any[]) => void) => (...given: any[]) => void} */
-    const ifCurrent = (act) => (...given) => source === this.#source && act(...given);
-    const source = new Source(new EventSource(this.#urls.events(this.lastEventId)), {
-      onOpen: ifCurrent(() => this.#opened()),
-      onMessage: ifCurrent((message) => this.#received(message)),
-      onLost: ifCurrent(() => this.#lost()),
-      onUnreadable: ifCurrent(() => this.#lost({ holeBehind: this.lastEventId })),
-    });
-    this.#source = source;
-    this.#stall = new StallDetector(this.#options.stallMs, { onStall: () => void this.#silent(), clock });
+    const on = {
+      onOpen: () => this.#opened(),
+      onMessage: (/** @type {Message} */ message) => this.#received(message),
+      onLost: () => void this.#lost(),
+      onUnreadable: () => void this.#lost({ holeBehind: this.lastEventId }),
+      onSilence: () => void this.#silent(),
+    };
+    this.#link = new Link(this.#urls.events(this.lastEventId), on, this.#env, this.#options.stallMs);
   }
 
   #opened() {
     this.#state = "open";
     this.tally.opened += 1;
-    this.#stall?.recordActivity();
     this.#handlers.onOpen?.();
   }
 
   /** @param {Message} message */
   #received(message) {
     this.#state = "open";
-    this.#stall?.recordActivity();
     const duplicates = this.#sequencer.duplicates;
     const next = this.#sequencer.process(message.id, message);
     this.tally.duplicates += this.#sequencer.duplicates - duplicates;
     if (next === null) return;
-    this.#backoff.reset();
+    this.#pause.succeeded();
     this.tally.recovers(this.#env.clock.now());
     this.#deliver(next);
     for (const waiting of this.#sequencer.flushBuffer()) this.#deliver(waiting);
@@ -246,11 +232,11 @@ export class ResilientSSEConnection {
    * and an EventSource tells nobody of those. The connection goes on being used until the server says that it has more.
    */
   async #silent() {
-    const silentSince = this.#stall?.lastActivity;
+    const silentSince = this.#link?.lastActivity;
     const neverStood = this.#state === "connecting";
     this.#state = "asking";
     const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
-    if (answer === null || this.#stall?.lastActivity !== silentSince) return;
+    if (answer === null || this.#link?.lastActivity !== silentSince) return;
     if (!(answer instanceof ApiError) && isLive(answer) && answer.last_event_id === this.lastEventId) return this.#renew();
     this.tally.stalls += 1;
     this.tally.failed += Number(neverStood);
@@ -336,12 +322,8 @@ export class ResilientSSEConnection {
   #wait(atLeastMs) {
     if (this.#state === "closed") return;
     this.#state = "waiting";
-    const { clock } = this.#env;
-    const demandedMs = Math.min(atLeastMs, LONGEST_WAIT_MS);
-    const delayMs = Math.max(this.#backoff.next(), demandedMs);
-    this.#notBefore = clock.now() + demandedMs;
-    this.#timer = clock.setTimeout(() => this.reconnect(), delayMs);
-    this.#handlers.onReconnecting?.({ attempt: this.#backoff.attempts, delayMs, started: this.#question === null });
+    const delayMs = this.#pause.afterFailure(atLeastMs, () => this.reconnect());
+    this.#handlers.onReconnecting?.({ attempt: this.#pause.attempts, delayMs, started: this.#question === null });
   }
 
   /**
@@ -350,13 +332,10 @@ export class ResilientSSEConnection {
    */
   #drop() {
     this.#sequencer.close();
-    this.#source?.close();
-    this.#source = null;
-    this.#stall?.close();
-    this.#stall = null;
+    this.#link?.close();
+    this.#link = null;
     this.#inquiry.drop();
-    this.#env.clock.clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#pause.stop();
   }
 
   // A page with an open connection, or with a lock, is kept out of the back/forward cache.
@@ -369,13 +348,13 @@ export class ResilientSSEConnection {
 
   /** Tries at once, unless the server wants to be left alone for longer. */
   #wake() {
-    if (this.#state === "waiting" && this.#env.clock.now() < this.#notBefore) return;
+    if (this.#state === "waiting" && !this.#pause.mayBeCut) return;
     if (this.#state !== "starting") this.reconnect();
   }
 
   /** Whether there is a connection that was heard of lately. */
   #trusts() {
-    const silentMs = this.#env.clock.now() - (this.#stall?.lastActivity ?? -Infinity);
+    const silentMs = this.#env.clock.now() - (this.#link?.lastActivity ?? -Infinity);
     return silentMs <= TRUSTED_SILENCE_MS;
   }
 
