@@ -67,8 +67,13 @@ export class Conversation {
     return this.#tree.path.length === 0;
   }
 
+  /** What is still being written counts with what it took so far. */
   get total() {
-    return totalOf(this.#tree.turns);
+    const { last } = this;
+    const facts = last?.view.facts;
+    if (!facts?.live || facts.cost === null) return totalOf(this.#tree.turns);
+    const others = this.#tree.turns.filter(({ stream_id: id }) => id !== last?.answer.streamId);
+    return totalOf([...others, { total_cost: facts.cost, cost_state: "estimated" }]);
   }
 
   /** Looks what the server has of it. Called again it takes in what other tabs have added. */

@@ -7,6 +7,8 @@ const MOST_DEPTH = 48;
 const LONGEST_LANGUAGE = 30;
 /** One word more lays out its block anew: none is to be longer. */
 const LONG_BLOCK = 4000;
+/** One block more looks at all its siblings: none is to have more. */
+const MOST_SIBLINGS = 64;
 /** What has a side on which it begins: its marks stand there. */
 const DIRECTED = new Set([token.LIST_ITEM, token.BLOCKQUOTE, token.TABLE]);
 /** Where a long block is cut.
@@ -68,6 +70,7 @@ export class MarkdownNodes {
   /** @param {number} kind */
   open(kind) {
     this.#unbalanced = null;
+    if (this.depth === 0) this.#makeRoom();
     const parent = this.#place;
     if (this.depth >= MOST_DEPTH) this.#open.push({ ...parent, kind: token.DOCUMENT });
     else if (kind === token.LINE_BREAK && isLong(parent)) this.#open.push(newPlace(kind, this.#cut(parent)));
@@ -86,6 +89,26 @@ export class MarkdownNodes {
     else if (place.kind === token.EQUATION_INLINE) putBack(place.element, "\\(", whole ? "\\)" : "");
     else if (mark !== undefined && !whole) putBack(place.element, mark, "");
     else if (place.label !== null) this.#onCode(place.node, place.label.textContent ?? "");
+  }
+
+  /**
+   * A block of its own, which is written elsewhere.
+   *
+   * @param {Element} block
+   */
+  place(block) {
+    this.#makeRoom();
+    this.#place.node.append(block);
+  }
+
+  /** The blocks of a long text are laid out in parts. */
+  #makeRoom() {
+    const place = this.#place;
+    if (place.node.childElementCount < MOST_SIBLINGS) return;
+    const part = this.#document.createElement("div");
+    part.setAttribute("class", "part");
+    place.element.append(part);
+    Object.assign(place, { node: part, tail: part });
   }
 
   /** @param {string} text */
