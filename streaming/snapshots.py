@@ -60,16 +60,19 @@ def snapshot(owner: Owner, stream_id: str) -> Shown | None:
 
 async def read_answer(log: EventLog, stream: int) -> Answer:
     """The text of exactly the events up to the one that is named: what the log shows now."""
-    chunks: list[dict[str, Any]] = []
-    after, closes = -1, False
+    text: list[str] = []
+    costs: list[float | None] = []
+    tokens, after, closes = 0, -1, False
     with suppress(LogGone):
         while page := await log.read(stream, after):
-            chunks += (json.loads(data) for data in data_of(page.frames, EventType.MESSAGE_CHUNK.wire_name))
+            for data in data_of(page.frames, EventType.MESSAGE_CHUNK.wire_name):
+                chunk = json.loads(data)
+                text.append(chunk["content"])
+                costs.append(chunk["cost_usd"])
+                tokens += chunk["tokens"]
             after, closes = page.last_event_id, page.closes
-    text = "".join(chunk["content"] for chunk in chunks)
-    costs = [chunk["cost_usd"] for chunk in chunks]
-    cost = None if None in costs else math.fsum(costs)
-    return Answer(text, after, closes, sum(chunk["tokens"] for chunk in chunks), cost)
+    cost = None if None in costs else math.fsum(cost for cost in costs if cost is not None)
+    return Answer("".join(text), after, closes, tokens, cost)
 
 
 def so_far(body: dict[str, Any], answer: Answer) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 import { Answer } from "./answer.js";
 import { AnswerView } from "./answer_view.js";
 import { totalOf } from "./cost_pill.js";
+import { draftOf } from "./draft_turn.js";
 import { newConversationId, newStreamId } from "./ids.js";
 import { VersionTree } from "./version_tree.js";
 
@@ -279,35 +280,3 @@ export class Conversation {
     this.#env.onChange(this);
   }
 }
-
-/**
- * A turn that the server does not know yet.
- *
- * @param {string} id
- * @param {string} message
- * @param {string | null} parent
- * @param {string} conversation
- * @returns {Snapshot}
- */
-function draftOf(id, message, parent, conversation) {
-  return {
-    stream_id: id,
-    conversation_id: conversation,
-    parent_id: parent,
-    message,
-    status: "queued",
-    model: "",
-    text: "",
-    last_event_id: -1,
-    prompt_tokens: null,
-    completion_tokens: null,
-    total_tokens: null,
-    total_cost: null,
-    cost_state: "pending",
-    latency_ms: null,
-    first_token_ms: null,
-    error_type: null,
-    error: null,
-  };
-}
-

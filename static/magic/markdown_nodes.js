@@ -1,5 +1,6 @@
 import { makeCodeBlock } from "./code_block.js";
 import { safeUrl, withoutTitle } from "./links.js";
+import { closeAddress, countOf, direct, putBack } from "./markdown_links.js";
 import * as token from "./markdown_tokens.js";
 
 /** Deeper than anybody writes: a hostile text must not make a tower of elements. */
@@ -14,7 +15,6 @@ const DIRECTED = new Set([token.LIST_ITEM, token.BLOCKQUOTE, token.TABLE]);
 /** Where a long block is cut.
  * @type {Record<number, string>} */
 const END_OF_BLOCK = { [token.PARAGRAPH]: " ", [token.CODE_FENCE]: "\n", [token.CODE_BLOCK]: "\n" };
-const AFTER_ADDRESS = /[.,;:!?)\]}>'"*_~]+$/;
 
 /**
  * @typedef {object} Place a construct that is open
@@ -300,58 +300,6 @@ function isHeading(kind) {
 }
 
 /**
- * A bare address ends with its last character that can belong to one.
- *
- * @param {Element} link
- */
-function closeAddress(link) {
-  const written = link.textContent ?? "";
-  let after = AFTER_ADDRESS.exec(written)?.[0] ?? "";
-  let address = written.slice(0, written.length - after.length);
-  if (after.startsWith(")") && countOf(address, "(") > countOf(address, ")")) {
-    address += ")";
-    after = after.slice(1);
-  }
-  const url = safeUrl(address);
-  if (url === null) return putBack(link, "", "");
-  const before = link.previousSibling;
-  if (after.startsWith(">") && before?.nodeType === 3 && before.textContent?.endsWith("<")) {
-    before.textContent = before.textContent.slice(0, -1);
-    after = after.slice(1);
-  }
-  link.textContent = address;
-  direct(link, url);
-  if (after !== "") link.after(link.ownerDocument.createTextNode(after));
-}
-
-/**
- * @param {Element} link
- * @param {string} url
- */
-function direct(link, url) {
-  link.setAttribute("href", url);
-  link.setAttribute("target", "_blank");
-  link.setAttribute("rel", "noopener noreferrer nofollow");
-}
-
-/**
- * Puts what an element holds in its place, between what was written around it.
- *
- * @param {Element} element
- * @param {string} before
- * @param {string} after
- */
-function putBack(element, before, after) {
-  const parent = element.parentElement;
-  const document = element.ownerDocument;
-  if (before !== "") element.before(document.createTextNode(before));
-  element.before(...element.childNodes);
-  if (after !== "") element.before(document.createTextNode(after));
-  element.remove();
-  parent?.normalize();
-}
-
-/**
  * @param {Element} node
  * @param {string} text
  */
@@ -359,12 +307,4 @@ function appendText(node, text) {
   const last = node.lastChild;
   if (last?.nodeType === 3) /** @type {Text} */ (last).appendData(text);
   else node.append(node.ownerDocument.createTextNode(text));
-}
-
-/**
- * @param {string} text
- * @param {string} char
- */
-function countOf(text, char) {
-  return text.split(char).length - 1;
 }
