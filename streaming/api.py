@@ -119,10 +119,12 @@ class StreamFacts(Schema):
 
 
 class Snapshot(StreamFacts):
-    """A stream; ``text`` is exactly that of the events up to ``last_event_id``, -1 for none."""
+    """A stream; ``text`` is exactly that of the events up to ``last_event_id``, -1 for none. Of a live one
+    ``completion_tokens`` and ``cost_so_far`` are by our count of these events; the ledger's come with its end."""
 
     text: str
     last_event_id: int
+    cost_so_far: float | None = None
 
 
 class StreamPage(Schema):

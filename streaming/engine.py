@@ -33,7 +33,7 @@ from streaming.reader import Reader
 from streaming.readership import Readership
 from streaming.resumes import Resumes
 from streaming.revocations import Revocations
-from streaming.snapshots import read_answer, snapshot
+from streaming.snapshots import read_answer, snapshot, so_far
 from streaming.starts import RETRY_SECONDS, Start, Starts
 from streaming.store import Store, StoreClosed
 from streaming.sweeper import Sweeper
@@ -173,10 +173,7 @@ class Engine:
         if answer.closes:
             # It was closed in between: then its numbers are to be those of the end too.
             shown = await self.store.read_long(snapshot, owner, stream_id) or shown
-        else:
-            total = shown.body["prompt_tokens"] + answer.tokens
-            shown.body.update(completion_tokens=answer.tokens, total_tokens=total)
-        return {"text": answer.text, "last_event_id": answer.last_event_id, **shown.body}
+        return shown.body if shown.closed else so_far(shown.body, answer)
 
     async def erase(self, owner: Owner, conversation_id: str) -> bool:
         """Forget the text of a conversation and keep its numbers; its live streams are cancelled.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +31,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an open stream has said up to an event, in how many tokens. ``closes``: that is its terminal one."""
+    """What an open stream has said up to an event. ``closes``: that is its terminal one.
+
+    ``tokens`` and ``cost_usd`` are the sums of its chunks; None where one of them has no known price.
+    """
 
     text: str
-    tokens: int
     last_event_id: int
     closes: bool
+    tokens: int
+    cost_usd: float | None
 
 
 def snapshot(owner: Owner, stream_id: str) -> Shown | None:
@@ -49,22 +54,38 @@ def snapshot(owner: Owner, stream_id: str) -> Shown | None:
     if not text:
         # Where it was pruned between the two queries, both halves are to say so.
         stream.refresh_from_db(fields=["message", "pruned_at"])
-    whole = {**_numbers(stream), "text": text, "last_event_id": stream.head.next_event_id - 1}
-    return Shown(stream.pk, True, whole)
+    end = {"text": text, "last_event_id": stream.head.next_event_id - 1, "cost_so_far": None}
+    return Shown(stream.pk, True, {**_numbers(stream), **end})
 
 
 async def read_answer(log: EventLog, stream: int) -> Answer:
-    """The text and tokens of exactly the events up to the one that is named: what the log shows now."""
+    """The text of exactly the events up to the one that is named: what the log shows now."""
     text: list[str] = []
+    costs: list[float | None] = []
     tokens, after, closes = 0, -1, False
     with suppress(LogGone):
         while page := await log.read(stream, after):
             for data in data_of(page.frames, EventType.MESSAGE_CHUNK.wire_name):
                 chunk = json.loads(data)
                 text.append(chunk["content"])
+                costs.append(chunk["cost_usd"])
                 tokens += chunk["tokens"]
             after, closes = page.last_event_id, page.closes
-    return Answer("".join(text), tokens, after, closes)
+    cost = None if None in costs else math.fsum(cost for cost in costs if cost is not None)
+    return Answer("".join(text), after, closes, tokens, cost)
+
+
+def so_far(body: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    """The snapshot of an open stream whose numbers are ``body``. The ledger counts its answer at the end; until then
+    the chunks do, so that who comes back goes on counting from there."""
+    return {
+        **body,
+        "text": answer.text,
+        "last_event_id": answer.last_event_id,
+        "completion_tokens": answer.tokens,
+        "total_tokens": body["prompt_tokens"] + answer.tokens,
+        "cost_so_far": answer.cost_usd,
+    }
 
 
 def snapshots(

@@ -130,7 +130,7 @@ export class Answer {
   #opened() {
     if (!this.#line?.connection.reconnects) return;
     this.#goesOn();
-    this.#announce("Connected again. Writing…");
+    this.#announce(this.#text === "" ? "Connected again. Waiting for the first word…" : "Connected again. Writing…");
     this.#showFacts();
   }
 
@@ -257,8 +257,7 @@ export class Answer {
     this.#model = snapshot.model;
     this.#tokensIn = snapshot.prompt_tokens;
     this.#tokensOut = snapshot.completion_tokens;
-    // A cost that is still counted up can be shown only if its beginning is known.
-    this.#cost = snapshot.total_cost ?? (live && snapshot.last_event_id < 0 ? 0 : null);
+    this.#cost = snapshot.total_cost ?? snapshot.cost_so_far ?? null;
     this.#showFacts(live ? {} : { ...final(snapshot), firstTokenMs: snapshot.first_token_ms });
   }
 

@@ -14,6 +14,7 @@
  * @property {number | null} completion_tokens
  * @property {number | null} total_tokens
  * @property {number | null} total_cost
+ * @property {number | null} [cost_so_far] what its chunks cost by our count, while it is live
  * @property {"pending" | "provider" | "estimated" | "unknown"} cost_state
  * @property {number | null} latency_ms
  * @property {number | null} first_token_ms

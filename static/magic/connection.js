@@ -1,11 +1,10 @@
 import { ApiError, isLive } from "./api.js";
 import { Inquiry } from "./ask.js";
-import { Backoff } from "./backoff.js";
 import { newStreamId } from "./ids.js";
+import { Link } from "./link.js";
+import { Pause } from "./pause.js";
 import { Seat } from "./places.js";
 import { MessageSequencer } from "./sequencer.js";
-import { Source } from "./source.js";
-import { StallDetector } from "./stall.js";
 import { StreamUrls } from "./stream_urls.js";
 import { surroundings } from "./surroundings.js";
 import { Tally } from "./tally.js";
@@ -20,7 +19,6 @@ import { Wakeups } from "./wakeups.js";
  * @typedef {"idle" | "starting" | "polling" | "connecting" | "open" | "asking" | "waiting" | "suspended" | "closed"} State
  */
 
-const LONGEST_WAIT_MS = 3_600_000;
 const FIRST_POLL_MS = 250;
 const POLL_MS = 1000;
 /** A heartbeat is due every 10 s: a connection that was silent for longer than this is not trusted on return. */
@@ -39,21 +37,15 @@ export class ResilientSSEConnection {
   #handlers;
   #options;
   #env;
-  #backoff;
+  #pause;
   #seat;
   #wakeups;
   #inquiry;
   #verdict = new Verdict();
   /** @type {MessageSequencer<Message>} */
   #sequencer;
-  /** @type {Source | null} */
-  #source = null;
-  /** @type {StallDetector | null} */
-  #stall = null;
-  /** @type {unknown} */
-  #timer = null;
-  /** Until when the server wants to be left alone. */
-  #notBefore = 0;
+  /** @type {Link | null} */
+  #link = null;
   #wasOpened = false;
   #state = /** @type {State} */ ("idle");
   /** What this connection has been through. */
@@ -73,10 +65,13 @@ export class ResilientSSEConnection {
     this.#handlers = handlers;
     this.#options = options;
     this.#env = surroundings(env);
-    this.#backoff = new Backoff({ ...retry, random: this.#env.random });
+    this.#pause = new Pause(retry, this.#env);
     this.#inquiry = new Inquiry(this.#env);
     this.#sequencer = this.#newSequencer(Number(last_event_id ?? -1) + 1);
-    this.#seat = new Seat(places, () => this.#seated());
+    this.#seat = new Seat(places, () => this.#env.document?.visibilityState !== "hidden", {
+      onTaken: () => this.#seated(),
+      onGivenUp: () => this.#unseated(),
+    });
     this.#wakeups = new Wakeups(this.#env.window, this.#env.document, {
       onNetwork: () => this.#wake(),
       onVisible: () => this.#trusts() || this.#wake(),
@@ -131,7 +126,6 @@ export class ResilientSSEConnection {
   }
 
   #go() {
-    this.#notBefore = 0;
     if (this.#question !== null) return void this.#start(this.#question);
     this.#seat.seek();
     if (this.#seat.held) this.#open();
@@ -151,7 +145,7 @@ export class ResilientSSEConnection {
       return;
     }
     this.#question = null;
-    this.#backoff.reset();
+    this.#pause.succeeded();
     this.#handlers.onStarted?.(answer);
     if (!isLive(answer)) return this.#endWith(answer);
     if (answer.last_event_id >= 0) this.#goOnFrom(answer);
@@ -164,10 +158,17 @@ export class ResilientSSEConnection {
     this.#open();
   }
 
+  /** What goes on without a connection: what it was about to do, else to follow by the snapshot. */
+  #unseated() {
+    if (this.#link === null) return;
+    this.#drop();
+    this.#go();
+  }
+
   /** @param {number} delayMs */
   #pollAfter(delayMs) {
     this.#state = "polling";
-    this.#timer = this.#env.clock.setTimeout(() => void this.#poll(), delayMs);
+    this.#pause.after(delayMs, () => void this.#poll());
   }
 
   async #poll() {
@@ -175,44 +176,41 @@ export class ResilientSSEConnection {
     if (answer === null) return;
     if (answer instanceof ApiError) return this.#decideRefused(answer);
     if (!isLive(answer)) return this.#endWith(answer);
-    this.#backoff.reset();
+    this.#pause.succeeded();
     if (answer.last_event_id !== this.lastEventId) this.#goOnFrom(answer);
-    if (this.#state === "polling") this.#pollAfter(POLL_MS);
+    if (this.#state !== "polling") return;
+    this.#seat.press();
+    this.#pollAfter(POLL_MS);
   }
 
   #open() {
     this.#state = "connecting";
     if (this.#wasOpened) this.tally.reconnects += 1;
     this.#wasOpened = true;
-    const { EventSource, clock } = this.#env;
-    /** @type {(act: (...given: any[]) => void) => (...given: any[]) => void} */
-    const ifCurrent = (act) => (...given) => source === this.#source && act(...given);
-    const source = new Source(new EventSource(this.#urls.events(this.lastEventId)), {
-      onOpen: ifCurrent(() => this.#opened()),
-      onMessage: ifCurrent((message) => this.#received(message)),
-      onLost: ifCurrent(() => this.#lost()),
-      onUnreadable: ifCurrent(() => this.#lost({ holeBehind: this.lastEventId })),
-    });
-    this.#source = source;
-    this.#stall = new StallDetector(this.#options.stallMs, { onStall: () => this.#stalled(), clock });
+    const on = {
+      onOpen: () => this.#opened(),
+      onMessage: (/** @type {Message} */ message) => this.#received(message),
+      onLost: () => void this.#lost(),
+      onUnreadable: () => void this.#lost({ holeBehind: this.lastEventId }),
+      onSilence: () => void this.#silent(),
+    };
+    this.#link = new Link(this.#urls.events(this.lastEventId), on, this.#env, this.#options.stallMs);
   }
 
   #opened() {
     this.#state = "open";
     this.tally.opened += 1;
-    this.#stall?.recordActivity();
     this.#handlers.onOpen?.();
   }
 
   /** @param {Message} message */
   #received(message) {
     this.#state = "open";
-    this.#stall?.recordActivity();
     const duplicates = this.#sequencer.duplicates;
     const next = this.#sequencer.process(message.id, message);
     this.tally.duplicates += this.#sequencer.duplicates - duplicates;
     if (next === null) return;
-    this.#backoff.reset();
+    this.#pause.succeeded();
     this.tally.recovers(this.#env.clock.now());
     this.#deliver(next);
     for (const waiting of this.#sequencer.flushBuffer()) this.#deliver(waiting);
@@ -229,15 +227,43 @@ export class ResilientSSEConnection {
     else onError?.(data, id);
   }
 
-  #stalled() {
+  /**
+   * Nothing came for too long, which alone proves nothing: of a stream that still waits for its turn come only comments,
+   * and an EventSource tells nobody of those. The connection goes on being used until the server says that it has more.
+   */
+  async #silent() {
+    const silentSince = this.#link?.lastActivity;
+    const neverStood = this.#state === "connecting";
+    this.#state = "asking";
+    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
+    if (answer === null || this.#link?.lastActivity !== silentSince) return;
+    if (!(answer instanceof ApiError) && isLive(answer) && answer.last_event_id === this.lastEventId) return this.#renew();
     this.tally.stalls += 1;
+    this.tally.failed += Number(neverStood);
     this.#handlers.onStall?.();
-    void this.#lost();
+    if (this.#lose()) this.#decideOn(answer);
+  }
+
+  /** Connects anew without a word: nothing was lost, and the old connection may be dead all the same. */
+  #renew() {
+    this.#drop();
+    this.#wasOpened = false;
+    this.#open();
   }
 
   /** @param {{ holeBehind?: number | null }} [how] */
-  async #lost({ holeBehind = null } = {}) {
-    if (this.#state === "closed" || this.#state === "suspended") return;
+  async #lost(how) {
+    if (!this.#lose(how)) return;
+    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
+    if (answer !== null) this.#decideOn(answer);
+  }
+
+  /**
+   * @param {{ holeBehind?: number | null }} [how]
+   * @returns {boolean} whether it is to be decided how to go on
+   */
+  #lose({ holeBehind = null } = {}) {
+    if (this.#state === "closed" || this.#state === "suspended") return false;
     if (this.#state === "connecting") this.tally.failed += 1;
     this.#drop();
     this.#state = "asking";
@@ -245,9 +271,11 @@ export class ResilientSSEConnection {
     this.tally.loses(this.#env.clock.now());
     this.#verdict.lost(holeBehind);
     this.#handlers.onLost?.();
-    if (this.state !== "asking") return;
-    const answer = await this.#inquiry.snapshot(this.#urls.snapshot());
-    if (answer === null) return;
+    return this.state === "asking";
+  }
+
+  /** @param {Snapshot | ApiError} answer */
+  #decideOn(answer) {
     if (answer instanceof ApiError) this.#decideRefused(answer);
     else this.#decide(answer);
   }
@@ -294,12 +322,8 @@ export class ResilientSSEConnection {
   #wait(atLeastMs) {
     if (this.#state === "closed") return;
     this.#state = "waiting";
-    const { clock } = this.#env;
-    const demandedMs = Math.min(atLeastMs, LONGEST_WAIT_MS);
-    const delayMs = Math.max(this.#backoff.next(), demandedMs);
-    this.#notBefore = clock.now() + demandedMs;
-    this.#timer = clock.setTimeout(() => this.reconnect(), delayMs);
-    this.#handlers.onReconnecting?.({ attempt: this.#backoff.attempts, delayMs, started: this.#question === null });
+    const delayMs = this.#pause.afterFailure(atLeastMs, () => this.reconnect());
+    this.#handlers.onReconnecting?.({ attempt: this.#pause.attempts, delayMs, started: this.#question === null });
   }
 
   /**
@@ -308,13 +332,10 @@ export class ResilientSSEConnection {
    */
   #drop() {
     this.#sequencer.close();
-    this.#source?.close();
-    this.#source = null;
-    this.#stall?.close();
-    this.#stall = null;
+    this.#link?.close();
+    this.#link = null;
     this.#inquiry.drop();
-    this.#env.clock.clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#pause.stop();
   }
 
   // A page with an open connection, or with a lock, is kept out of the back/forward cache.
@@ -327,13 +348,13 @@ export class ResilientSSEConnection {
 
   /** Tries at once, unless the server wants to be left alone for longer. */
   #wake() {
-    if (this.#state === "waiting" && this.#env.clock.now() < this.#notBefore) return;
+    if (this.#state === "waiting" && !this.#pause.mayBeCut) return;
     if (this.#state !== "starting") this.reconnect();
   }
 
   /** Whether there is a connection that was heard of lately. */
   #trusts() {
-    const silentMs = this.#env.clock.now() - (this.#stall?.lastActivity ?? -Infinity);
+    const silentMs = this.#env.clock.now() - (this.#link?.lastActivity ?? -Infinity);
     return silentMs <= TRUSTED_SILENCE_MS;
   }
 

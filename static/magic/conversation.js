@@ -1,6 +1,7 @@
 import { Answer } from "./answer.js";
 import { AnswerView } from "./answer_view.js";
 import { totalOf } from "./cost_pill.js";
+import { draftOf } from "./draft_turn.js";
 import { newConversationId, newStreamId } from "./ids.js";
 import { VersionTree } from "./version_tree.js";
 
@@ -67,8 +68,13 @@ export class Conversation {
     return this.#tree.path.length === 0;
   }
 
+  /** What is still being written counts with what it took so far. */
   get total() {
-    return totalOf(this.#tree.turns);
+    const { last } = this;
+    const facts = last?.view.facts;
+    if (!facts?.live || facts.cost === null) return totalOf(this.#tree.turns);
+    const others = this.#tree.turns.filter(({ stream_id: id }) => id !== last?.answer.streamId);
+    return totalOf([...others, { total_cost: facts.cost, cost_state: "estimated" }]);
   }
 
   /** Looks what the server has of it. Called again it takes in what other tabs have added. */
@@ -279,35 +285,3 @@ export class Conversation {
     this.#env.onChange(this);
   }
 }
-
-/**
- * A turn that the server does not know yet.
- *
- * @param {string} id
- * @param {string} message
- * @param {string | null} parent
- * @param {string} conversation
- * @returns {Snapshot}
- */
-function draftOf(id, message, parent, conversation) {
-  return {
-    stream_id: id,
-    conversation_id: conversation,
-    parent_id: parent,
-    message,
-    status: "queued",
-    model: "",
-    text: "",
-    last_event_id: -1,
-    prompt_tokens: null,
-    completion_tokens: null,
-    total_tokens: null,
-    total_cost: null,
-    cost_state: "pending",
-    latency_ms: null,
-    first_token_ms: null,
-    error_type: null,
-    error: null,
-  };
-}
-

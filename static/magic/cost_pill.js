@@ -85,7 +85,7 @@ function sumOf({ cost, estimated, unknown }) {
 }
 
 /**
- * @param {import("./api.js").Snapshot[]} snapshots
+ * @param {Pick<import("./api.js").Snapshot, "total_cost" | "cost_state">[]} snapshots
  * @returns {Total}
  */
 export function totalOf(snapshots) {

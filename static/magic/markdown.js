@@ -202,7 +202,7 @@ export class Markdown {
     Object.assign(parser, { pending: "", indent: "", indent_len: 0, fence_start: 0, table_state: 0 });
     const quote = this.#root.ownerDocument.createElement("blockquote");
     quote.setAttribute("dir", "auto");
-    this.#root.append(quote);
+    this.#nodes.place(quote);
     this.#quote = new Markdown(quote, this.#library, this.#onCode, this.#depth + 1);
     return true;
   }

@@ -1,5 +1,6 @@
 import { makeCodeBlock } from "./code_block.js";
 import { safeUrl, withoutTitle } from "./links.js";
+import { closeAddress, countOf, direct, putBack } from "./markdown_links.js";
 import * as token from "./markdown_tokens.js";
 
 /** Deeper than anybody writes: a hostile text must not make a tower of elements. */
@@ -7,12 +8,13 @@ const MOST_DEPTH = 48;
 const LONGEST_LANGUAGE = 30;
 /** One word more lays out its block anew: none is to be longer. */
 const LONG_BLOCK = 4000;
+/** One block more looks at all its siblings: none is to have more. */
+const MOST_SIBLINGS = 64;
 /** What has a side on which it begins: its marks stand there. */
-const DIRECTED = new Set([token.LIST_ORDERED, token.LIST_UNORDERED, token.BLOCKQUOTE, token.TABLE]);
+const DIRECTED = new Set([token.LIST_ITEM, token.BLOCKQUOTE, token.TABLE]);
 /** Where a long block is cut.
  * @type {Record<number, string>} */
 const END_OF_BLOCK = { [token.PARAGRAPH]: " ", [token.CODE_FENCE]: "\n", [token.CODE_BLOCK]: "\n" };
-const AFTER_ADDRESS = /[.,;:!?)\]}>'"*_~]+$/;
 
 /**
  * @typedef {object} Place a construct that is open
@@ -68,6 +70,7 @@ export class MarkdownNodes {
   /** @param {number} kind */
   open(kind) {
     this.#unbalanced = null;
+    if (this.depth === 0) this.#makeRoom();
     const parent = this.#place;
     if (this.depth >= MOST_DEPTH) this.#open.push({ ...parent, kind: token.DOCUMENT });
     else if (kind === token.LINE_BREAK && isLong(parent)) this.#open.push(newPlace(kind, this.#cut(parent)));
@@ -86,6 +89,26 @@ export class MarkdownNodes {
     else if (place.kind === token.EQUATION_INLINE) putBack(place.element, "\\(", whole ? "\\)" : "");
     else if (mark !== undefined && !whole) putBack(place.element, mark, "");
     else if (place.label !== null) this.#onCode(place.node, place.label.textContent ?? "");
+  }
+
+  /**
+   * A block of its own, which is written elsewhere.
+   *
+   * @param {Element} block
+   */
+  place(block) {
+    this.#makeRoom();
+    this.#place.node.append(block);
+  }
+
+  /** The blocks of a long text are laid out in parts. */
+  #makeRoom() {
+    const place = this.#place;
+    if (place.node.childElementCount < MOST_SIBLINGS) return;
+    const part = this.#document.createElement("div");
+    part.setAttribute("class", "part");
+    place.element.append(part);
+    Object.assign(place, { node: part, tail: part });
   }
 
   /** @param {string} text */
@@ -277,58 +300,6 @@ function isHeading(kind) {
 }
 
 /**
- * A bare address ends with its last character that can belong to one.
- *
- * @param {Element} link
- */
-function closeAddress(link) {
-  const written = link.textContent ?? "";
-  let after = AFTER_ADDRESS.exec(written)?.[0] ?? "";
-  let address = written.slice(0, written.length - after.length);
-  if (after.startsWith(")") && countOf(address, "(") > countOf(address, ")")) {
-    address += ")";
-    after = after.slice(1);
-  }
-  const url = safeUrl(address);
-  if (url === null) return putBack(link, "", "");
-  const before = link.previousSibling;
-  if (after.startsWith(">") && before?.nodeType === 3 && before.textContent?.endsWith("<")) {
-    before.textContent = before.textContent.slice(0, -1);
-    after = after.slice(1);
-  }
-  link.textContent = address;
-  direct(link, url);
-  if (after !== "") link.after(link.ownerDocument.createTextNode(after));
-}
-
-/**
- * @param {Element} link
- * @param {string} url
- */
-function direct(link, url) {
-  link.setAttribute("href", url);
-  link.setAttribute("target", "_blank");
-  link.setAttribute("rel", "noopener noreferrer nofollow");
-}
-
-/**
- * Puts what an element holds in its place, between what was written around it.
- *
- * @param {Element} element
- * @param {string} before
- * @param {string} after
- */
-function putBack(element, before, after) {
-  const parent = element.parentElement;
-  const document = element.ownerDocument;
-  if (before !== "") element.before(document.createTextNode(before));
-  element.before(...element.childNodes);
-  if (after !== "") element.before(document.createTextNode(after));
-  element.remove();
-  parent?.normalize();
-}
-
-/**
  * @param {Element} node
  * @param {string} text
  */
@@ -336,12 +307,4 @@ function appendText(node, text) {
   const last = node.lastChild;
   if (last?.nodeType === 3) /** @type {Text} */ (last).appendData(text);
   else node.append(node.ownerDocument.createTextNode(text));
-}
-
-/**
- * @param {string} text
- * @param {string} char
- */
-function countOf(text, char) {
-  return text.split(char).length - 1;
 }

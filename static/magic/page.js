@@ -38,8 +38,9 @@ export class Page {
     });
     this.#others.onmessage = () => void this.#lookAgain();
     for (const example of env.parts.empty.querySelectorAll("button")) {
-      example.addEventListener("click", () => env.composer.send(example.dataset["message"] ?? ""));
+      example.addEventListener("click", () => this.#try(example));
     }
+    env.parts.cut.addEventListener("click", () => env.parts.cut.classList.remove("offered"));
   }
 
   /** Shows what the address names, else the newest conversation: what was left is there again. */
@@ -101,6 +102,16 @@ export class Page {
   changed() {
     this.#others.postMessage("changed");
     this.#retitle();
+  }
+
+  /**
+   * Asks what an example asks. The one that is there to be cut makes the button stand out, which comes with the first word.
+   *
+   * @param {HTMLElement} example
+   */
+  #try({ dataset }) {
+    this.#env.parts.cut.classList.toggle("offered", "trial" in dataset);
+    this.#env.composer.send(dataset["message"] ?? "");
   }
 
   get #draft() {

@@ -1,25 +1,44 @@
 /** A browser allows six connections to a server that speaks HTTP/1.1: these leave room for the calls of every tab. */
 const PLACES = 4;
 
+const CHANNEL = "magic-places";
+
 /**
  * The connections that all tabs of an origin share. A place is a Web Lock, so it comes free however its tab ends.
  */
 export class Places {
   #locks;
   #names;
+  #channel;
 
   /**
    * @param {Pick<LockManager, "request">} [locks]
    * @param {number} [count]
+   * @param {(EventTarget & { postMessage: (message: unknown) => void }) | null} [channel] to the other tabs
    */
-  constructor(locks = navigator.locks, count = PLACES) {
+  constructor(locks = navigator.locks, count = PLACES, channel = null) {
     this.#locks = locks;
+    this.#channel = channel;
     this.#names = Array.from({ length: count }, (_, number) => `magic-stream-${number}`);
   }
 
   /** The places of this browser; null where it can't share any: then every stream has a connection. */
   static ofBrowser() {
-    return globalThis.navigator?.locks ? new Places() : null;
+    const { navigator, BroadcastChannel } = globalThis;
+    return navigator?.locks ? new Places(navigator.locks, PLACES, new BroadcastChannel(CHANNEL)) : null;
+  }
+
+  /** Asks the tabs that nobody looks at for a place. */
+  ask() {
+    this.#channel?.postMessage("wanted");
+  }
+
+  /**
+   * @param {() => void} listener told when another tab asks
+   * @param {AbortSignal} signal ends it
+   */
+  onAsked(listener, signal) {
+    this.#channel?.addEventListener("message", listener, { signal });
   }
 
   /**
@@ -43,22 +62,30 @@ export class Places {
   }
 }
 
-/** One stream's place: sought, held, left. Without `places` it is always held. */
+/**
+ * One stream's place: sought, held, left. Without `places` it is always held.
+ *
+ * Who looks at a page that waits goes before who doesn't: the page asks, and a hidden one gives its place up. It then
+ * waits as the others do, and follows by the snapshot.
+ */
 export class Seat {
   #places;
-  #onTaken;
+  #isSeen;
+  #on;
   /** @type {AbortController | null} */
   #seeking = null;
   /** @type {(() => void) | null} */
   #leave = null;
 
   /**
-   * @param {Pick<Places, "take"> | null} places
-   * @param {() => void} onTaken
+   * @param {import("./types.js").Options["places"]} places
+   * @param {() => boolean} isSeen whether somebody looks at the page
+   * @param {{ onTaken: () => void, onGivenUp: () => void }} on
    */
-  constructor(places, onTaken) {
-    this.#places = places;
-    this.#onTaken = onTaken;
+  constructor(places, isSeen, on) {
+    this.#places = places ?? null;
+    this.#isSeen = isSeen;
+    this.#on = on;
   }
 
   get held() {
@@ -72,9 +99,13 @@ export class Seat {
     void this.#places?.take(seeking.signal).then((leave) => {
       if (this.#seeking !== seeking) return leave();
       this.#seeking = null;
-      this.#leave = leave;
-      this.#onTaken();
+      this.#take(leave);
     });
+  }
+
+  /** Still waits: asks the others, if somebody looks. */
+  press() {
+    if (this.#seeking !== null && this.#isSeen()) this.#places?.ask?.();
   }
 
   leave() {
@@ -82,5 +113,20 @@ export class Seat {
     this.#seeking = null;
     this.#leave?.();
     this.#leave = null;
+  }
+
+  /** @param {() => void} giveBack */
+  #take(giveBack) {
+    const held = new AbortController();
+    this.#leave = () => {
+      held.abort();
+      giveBack();
+    };
+    this.#places?.onAsked?.(() => {
+      if (this.#isSeen()) return;
+      this.leave();
+      this.#on.onGivenUp();
+    }, held.signal);
+    this.#on.onTaken();
   }
 }

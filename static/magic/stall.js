@@ -1,10 +1,16 @@
 import { systemClock } from "./clock.js";
 
-/** Notices that nothing has come for too long. It tells once, and again only after new activity. */
+/**
+ * Notices that nothing has come for too long. It tells once, and again only after new activity.
+ *
+ * There is one timer, whatever comes: it looks when the time would be up, and goes on for what is left of it. A burst of
+ * thousands of events a second costs a note of the time each.
+ */
 export class StallDetector {
   #timeoutMs;
   #clock;
   #closed = false;
+  #since = 0;
   /** @type {unknown} */
   #timer = null;
 
@@ -26,24 +32,35 @@ export class StallDetector {
 
   /** Something came. */
   recordActivity() {
-    this.lastActivity = this.#clock.now();
     this.resetTimer();
+    this.lastActivity = this.#since;
   }
 
   /** Grants the full time from now on. */
   resetTimer() {
-    this.#clock.clearTimeout(this.#timer);
-    this.#timer = this.#closed ? null : this.#clock.setTimeout(() => this.#stalled(), this.#timeoutMs);
+    this.#since = this.#clock.now();
+    if (this.#timer === null && !this.#closed) this.#wait(this.#timeoutMs);
   }
 
   /** Stops for good. */
   close() {
     this.#closed = true;
-    this.resetTimer();
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
-  #stalled() {
+  /** @param {number} ms */
+  #wait(ms) {
+    this.#timer = this.#clock.setTimeout(() => this.#look(), ms);
+  }
+
+  #look() {
     this.#timer = null;
-    this.onStall?.();
+    const now = this.#clock.now();
+    // A clock that was set back must not have it wait for as long.
+    this.#since = Math.min(this.#since, now);
+    const leftMs = this.#since + this.#timeoutMs - now;
+    if (leftMs > 0) this.#wait(leftMs);
+    else this.onStall?.();
   }
 }

@@ -15,7 +15,7 @@
  * @property {(id: number) => void} [onHeartbeat]
  * @property {(data: Terminal, id: number) => void} [onDone] the answer is complete
  * @property {(data: Terminal, id: number) => void} [onError] the server ended the stream with its `error` event
- * @property {() => void} [onStall] nothing came for too long; the connection is given up
+ * @property {() => void} [onStall] nothing came for too long though the server has more; the connection is given up
  * @property {() => void} [onLost] the connection is lost, and the server is asked what is true
  * @property {(wait: Wait) => void} [onReconnecting] the next attempt comes after `delayMs`
  * @property {(snapshot: Snapshot) => void} [onFresh] this is the copy to go on from, in place of what was delivered
@@ -39,7 +39,7 @@
  * @property {{ steps?: readonly number[], jitter?: number }} [retry] see `Backoff`
  * @property {Handlers} [handlers]
  * @property {number} [stallMs]
- * @property {Pick<import("./places.js").Places, "take"> | null} [places] without a place the snapshot is polled;
+ * @property {(Pick<import("./places.js").Places, "take"> & Partial<import("./places.js").Places>) | null} [places] without a place the snapshot is polled;
  *   null: every connection has one
  * @property {Partial<Surroundings>} [env]
  */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -49,12 +50,18 @@ def test_whatever_is_broken_on_purpose_the_text_is_that_of_the_server(server: Se
     assert page.locator('.lab-cells [data-state="missing"], .lab-cells [data-state="waiting"]').count() == 0
 
 
-def test_the_wire_can_be_cut_before_the_lab_was_ever_opened(server: Server, page: Page) -> None:
+def test_the_first_visit_offers_to_cut_the_wire_and_shows_that_nothing_is_lost(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/magic")
-    ask(page, "/count 60 15")
-    page.locator(".text", has_text="1 2 3").wait_for()
-    page.evaluate("document.dispatchEvent(new Event('magic:cut'))")
+    page.get_by_role("button", name="Watch an answer survive").click()
+    cut = page.get_by_role("button", name="Cut the wire")
+    expect(cut).to_have_class(re.compile("offered"))
+    cut.click()
     expect(page.get_by_role("status").first).to_contain_text("Connection lost")
-    wait_for(page, "done")
-    assert text_of(page) == counted(1, 60)
+    expect(page.get_by_role("status").first).to_contain_text("Connected again")
+    expect(cut).not_to_have_class(re.compile("offered"))
+    shown = text_of(page).strip()
+    assert shown == counted(1, shown.count(" ") + 1).strip()
+    expect(page.locator("#facts")).to_contain_text(re.compile("[1-9] reconnect"))
     expect(page.locator("#lab")).to_be_hidden()
+    page.keyboard.press("Escape")
+    wait_for(page, "cancelled")

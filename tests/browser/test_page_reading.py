@@ -52,6 +52,16 @@ def test_a_hostile_text_runs_nothing_and_sends_nothing_anywhere(served: Server, 
     assert elsewhere == []
 
 
+def test_the_marks_of_a_list_stand_on_the_side_on_which_their_item_begins(served: Server, page: Page) -> None:
+    visit(served, page)
+    answered(page, "/echo - \u05e9\u05dc\u05d5\u05dd\n- left to right\n- [x] done")
+    list_ = page.locator(".text ul").bounding_box()
+    boxes = [item.bounding_box() for item in page.locator(".text li").all()]
+    assert list_ is not None
+    indents = [(box["x"] - list_["x"], list_["width"] - box["width"]) for box in boxes if box is not None]
+    assert indents == [(0, 24), (24, 24), (24, 24)]
+
+
 def test_without_its_libraries_the_page_shows_text_and_works(served: Server, page: Page) -> None:
     page.route("**/vendor/**", lambda route: route.abort())
     visit(served, page)

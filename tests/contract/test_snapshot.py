@@ -7,6 +7,8 @@ import time
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from tests.contract.wire import CANARY, Client, fresh
 from tests.frames import Frame
 
@@ -82,8 +84,11 @@ def test_text_and_last_event_id_agree_while_it_is_live(either: Client, user: str
         assert shown["text"] == text_until(frames, shown["last_event_id"])
     for shown in live:
         assert (shown["status"], shown["cost_state"], shown["total_cost"]) == ("streaming", "pending", None)
-        assert shown["completion_tokens"] == shown["last_event_id"] + 1
+        chunks = [frame.data for frame in frames[: shown["last_event_id"] + 1] if frame.type == "message_chunk"]
+        assert shown["completion_tokens"] == sum(chunk["tokens"] for chunk in chunks)
         assert shown["total_tokens"] == shown["prompt_tokens"] + shown["completion_tokens"]
+        assert shown["cost_so_far"] == pytest.approx(sum(chunk["cost_usd"] for chunk in chunks))
+    assert taken[-1]["cost_so_far"] is None
     positions = [shown["last_event_id"] for shown in taken]
     assert positions == sorted(positions)
     assert (taken[-1]["status"], taken[-1]["last_event_id"]) == ("done", len(frames) - 1)

@@ -234,8 +234,8 @@ test("a closed log that gives no more events was pruned: the snapshot says what 
   assert.equal(clock.pending, 0);
 });
 
-test("silence of 30 s is a stall, and the connection is taken up again", async () => {
-  const source = connect({ answers: [live(0)] });
+test("silence of 30 s while the server has more is a stall, and the connection is taken up again", async () => {
+  const source = connect({ answers: [live(1)] });
   source.open();
   source.chunks(0);
   clock.advance(30_000);
@@ -244,6 +244,44 @@ test("silence of 30 s is a stall, and the connection is taken up again", async (
   assert.deepEqual(names().slice(-3), ["onStall", "onLost", "onReconnecting"]);
   assert.ok(source.closed);
   assert.equal(FakeEventSource.opened.length, 2);
+  assert.equal(connection.tally.stalls, 1);
+  assert.equal(net.calls.length, 1);
+});
+
+test("silence of a server that can't be asked is a stall", async () => {
+  connect({ answers: [undefined] }).open();
+  clock.advance(30_000);
+  await settled();
+  assert.deepEqual(names(), ["onOpen", "onStall", "onLost", "onReconnecting"]);
+});
+
+test("a stream that waits for its turn gets comments, which nobody sees: an hour of them is no stall and no loss", async () => {
+  connect({ answers: [live(-1, { status: "queued" })] });
+  for (let silence = 1; silence <= 120; silence += 1) {
+    FakeEventSource.last.open();
+    clock.advance(30_000);
+    await settled();
+    assert.equal(FakeEventSource.opened.length, silence + 1);
+    assert.ok(FakeEventSource.opened.slice(0, -1).every(({ closed }) => closed));
+  }
+  assert.deepEqual([...new Set(names())], ["onOpen"]);
+  const { stalls, failed, reconnects, recoveries } = connection.tally;
+  assert.deepEqual({ stalls, failed, reconnects, recoveries }, { stalls: 0, failed: 0, reconnects: 0, recoveries: [] });
+  FakeEventSource.last.chunks(0, 1);
+  assert.equal(text(), "0 1 ");
+});
+
+test("what comes while the server is asked about a silence ends the silence", async () => {
+  const source = connect({ answers: [live(5)] });
+  source.open();
+  clock.advance(30_000);
+  clock.advance(1);
+  source.chunks(0);
+  await settled();
+  assert.deepEqual(names(), ["onOpen", "onChunk"]);
+  assert.ok(!source.closed);
+  clock.advance(30_000);
+  await settled();
   assert.equal(connection.tally.stalls, 1);
 });
 

@@ -102,6 +102,20 @@ const CASES = {
 };
 for (const [name, [text, expected]] of Object.entries(CASES)) test(name, () => assert.equal(plain(text), expected));
 
+test("each item of a list has a direction of its own, and its mark goes with it", () => {
+  assert.equal(html("- \u05d0\n- b"), '<ul><li dir="auto">\u05d0</li><li dir="auto">b</li></ul>');
+});
+
+test("a long text is laid out in parts, and has the same nodes however it is cut", () => {
+  const text = "# a\n\nb\n\n> c\n\n- d\n\n".repeat(100);
+  const { root } = build(text);
+  const parts = [...root.querySelectorAll(".part")];
+  assert.deepEqual(parts.map(({ childElementCount }) => childElementCount), [64, 64, 64, 64, 64, 16]);
+  assert.equal(root.childElementCount, 64 + parts.length);
+  assert.equal(root.textContent, build(text.slice(0, text.length / 2)).root.textContent.repeat(2));
+  assert.equal(html(text, atRandom(text, seeded(7))), html(text));
+});
+
 test("code is told when it is complete, with its language, letter for letter", () => {
   const { codes } = build("1. a\n\n   ```py\n   x = $1\n     _y_\n   ```\n\n~~~\n```\n~~~\n\n> ```js\n> z\n> ```\n\n```rust\nopen");
   assert.deepEqual(codes.slice(0, 1), [["py", "x = $1\n  _y_"]]);

@@ -16,14 +16,29 @@ beforeEach(() => {
   FakeEventSource.opened = [];
 });
 
+/** What one tab posts, the others hear. */
+function channels() {
+  const all = [];
+  return () => {
+    const own = new EventTarget();
+    own.postMessage = () => all.filter((other) => other !== own).forEach((other) => other.dispatchEvent(new Event("message")));
+    all.push(own);
+    return own;
+  };
+}
+
 function follow(...answers) {
+  return open({ visibilityState: "visible" }, null, answers);
+}
+
+function open(seen, channel, answers) {
   const net = new FakeFetch(...answers);
   const got = { text: "", fresh: 0, ended: 0 };
   const env = { EventSource: FakeEventSource, fetch: net.fetch, clock, random: () => 0.5 };
-  const page = { window: new EventTarget(), document: null };
+  const page = { window: new EventTarget(), document: Object.assign(new EventTarget(), seen) };
   const connection = new ResilientSSEConnection("/api/v1/stream", {
     params: { stream_id: `s${Math.random()}` },
-    places: new Places(locks, 4),
+    places: new Places(locks, 4, channel),
     handlers: {
       onChunk: (chunk) => (got.text += chunk.content),
       onFresh: (snapshot) => ((got.text = snapshot.text), (got.fresh += 1)),
@@ -114,4 +129,47 @@ test("who gives up waiting takes no place", async () => {
   leave();
   await settled();
   assert.equal(locks.held, 0);
+});
+
+test("a hidden tab gives its place to a visible one that waits, and neither loses an event", async () => {
+  const channel = channels();
+  const seen = ["visible", "visible", "visible", "hidden"];
+  const tabs = seen.map((visibilityState) => open({ visibilityState }, channel(), [live(2, "0 1 2 ")]));
+  await settled();
+  const sources = [...FakeEventSource.opened];
+  for (const source of sources) source.chunks(0, 1);
+  const fifth = open({ visibilityState: "visible" }, channel(), [live(1, "0 1 ")]);
+  clock.advance(250);
+  await settled();
+  await settled();
+  assert.deepEqual(sources.map(({ closed }) => closed), [false, false, false, true]);
+  assert.equal(FakeEventSource.last.lastEventId, "1");
+  FakeEventSource.last.chunks(2);
+  assert.equal(fifth.got.text, "0 1 2 ");
+  const hidden = tabs[3];
+  assert.equal(hidden.connection.state, "polling");
+  clock.advance(250);
+  await settled();
+  assert.equal(hidden.got.text, "0 1 2 ");
+  fifth.connection.close();
+  await settled();
+  assert.equal(FakeEventSource.last.lastEventId, "2");
+  FakeEventSource.last.chunks(2, 3);
+  assert.equal(hidden.got.text, "0 1 2 3 ");
+  tabs.forEach(({ connection }) => connection.close());
+  await settled();
+  assert.equal(locks.held + clock.pending, 0);
+});
+
+test("a visible tab keeps its place, and a hidden one asks for none", async () => {
+  const channel = channels();
+  const tabs = ["visible", "hidden", "hidden", "hidden"].map((visibilityState) => open({ visibilityState }, channel(), [live(-1, "")]));
+  await settled();
+  const fifth = open({ visibilityState: "hidden" }, channel(), [live(-1, "")]);
+  clock.advance(250);
+  await settled();
+  assert.equal(fifth.connection.state, "polling");
+  assert.equal(FakeEventSource.opened.length, 4);
+  [...tabs, fifth].forEach(({ connection }) => connection.close());
+  assert.equal(clock.pending, 0);
 });

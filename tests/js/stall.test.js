@@ -68,3 +68,25 @@ test("the callback may be set later", () => {
   clock.advance(1000);
   assert.equal(stalls, 1);
 });
+
+test("a burst sets no timer: the one that runs goes on for what is left", () => {
+  let set = 0;
+  const setTimeout = (callback, ms) => (set += 1, clock.setTimeout(callback, ms));
+  const stall = new StallDetector(1000, { clock: { ...clock, setTimeout }, onStall: () => (stalls += 1) });
+  clock.advance(400);
+  for (let i = 0; i < 20_000; i += 1) stall.recordActivity();
+  assert.equal(set, 1);
+  clock.advance(999);
+  assert.deepEqual([stalls, set], [0, 2]);
+  clock.advance(1);
+  assert.deepEqual([stalls, clock.pending], [1, 0]);
+});
+
+test("a clock that is set back prolongs a silence by one time at most", () => {
+  let offset = 0;
+  const now = () => clock.now() + offset;
+  new StallDetector(1000, { clock: { ...clock, now }, onStall: () => (stalls += 1) });
+  offset = -3_600_000;
+  for (let i = 0; i < 5 && stalls === 0; i += 1) clock.advance(1000);
+  assert.equal(stalls, 1);
+});
