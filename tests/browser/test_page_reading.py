@@ -11,6 +11,13 @@ from tests.browser.acting import answered, ask, counted, source_of, visit, wait_
 from tests.servers import Server
 
 HOSTILE = (Path(__file__).parent.parent / "js" / "hostile.md").read_text().replace("\n%%\n", "\n\n")
+STANDS_STILL = """() => new Promise((tell) => {
+  const at = scrollY;
+  let frames = 10;
+  const look = () => (scrollY !== at ? tell(false) : frames-- ? requestAnimationFrame(look) : tell(true));
+  look();
+})"""
+"""A wheel scrolls over some frames."""
 TO_END = "document.documentElement.scrollHeight - innerHeight - scrollY"
 
 
@@ -89,6 +96,7 @@ def test_the_page_follows_the_end_and_never_pulls_a_reader_who_left_it(served: S
     page.mouse.move(700, 300)
     page.mouse.wheel(0, -30)
     expect(page.get_by_role("button", name="Jump to the latest")).to_be_visible()
+    page.wait_for_function(STANDS_STILL)
     left_at = page.evaluate("scrollY")
     page.locator(".text", has_text="2000 ").wait_for()
     assert page.evaluate("scrollY") == left_at
