@@ -1,5 +1,7 @@
 import { systemClock } from "./clock.js";
 
+const DIGITS = /^[0-9]+$/;
+
 /**
  * A hole in the sequence that did not close.
  *
@@ -69,11 +71,12 @@ export class MessageSequencer {
   }
 
   /**
-   * @param {number} eventId
+   * @param {number | string} id a string of digits too, as an EventSource's `lastEventId` is one
    * @param {T} data
    * @returns {T | null} the data if it is next in sequence; null for a duplicate, late or buffered event
    */
-  process(eventId, data) {
+  process(id, data) {
+    const eventId = typeof id === "number" ? id : DIGITS.test(id) ? Number(id) : NaN;
     if (!Number.isSafeInteger(eventId) || eventId < 0) return null;
     if (eventId < this.#next || this.#buffer.has(eventId)) {
       this.#duplicates += 1;

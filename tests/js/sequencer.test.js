@@ -57,8 +57,12 @@ test("sequences may begin anywhere, and 0 is an id like any other", () => {
   assert.deepEqual(deliveries(make(1), [0, 1]), [1]);
 });
 
+test("an id may be a string of digits, as an EventSource has it", () => {
+  assert.deepEqual(deliveries(make(), ["0", 1, "2", "1"]), ["0", 1, "2"]);
+});
+
 test("what is no id is ignored", () => {
-  assert.deepEqual(deliveries(make(), [NaN, -1, 0.5, Infinity, undefined, 0]), [0]);
+  assert.deepEqual(deliveries(make(), [NaN, -1, 0.5, Infinity, undefined, "", " 0", "-1", "x", null, 0]), [0]);
 });
 
 test("a hole that does not close is told once", () => {
