@@ -6,12 +6,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from streaming.conf import settings
+from streaming.events import EventType
 from streaming.identity import COOKIE
 from streaming.params import MAX_MODEL_CHARS, MAX_TEMPERATURE, MOST_OUTPUT_TOKENS, TEMPLATE
 from streaming.telemetry import COUNTS, LONGEST_MS, MOST_COUNTED, MOST_TIMES, TIMES
 
 NOT_BLANK = r"\S"
 IDENTIFIER = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"}
+EVENT = {
+    "description": "One event of the stream; `data` is JSON, by the kind of the event.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": [kind.wire_name for kind in EventType]},
+        "id": {"type": "string", "pattern": "^(-1|0|[1-9][0-9]*)$"},
+        "retry": {"type": "integer"},
+        "data": {"type": "string"},
+    },
+}
 PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "error_type"],
@@ -139,7 +150,7 @@ def _body() -> dict[str, Any]:
 def _operation(method: str) -> dict[str, Any]:
     query = [{"name": name, "in": "query", "schema": _in_query(schema)} for name, schema in _fields().items()]
     header = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^(-1|[0-9]{1,30})?$"}}
-    stream, shown = {"schema": {"type": "string"}}, {"schema": {"$ref": "#/components/schemas/Snapshot"}}
+    stream, shown = {"schema": EVENT}, {"schema": {"$ref": "#/components/schemas/Snapshot"}}
     answers: dict[str, Any] = {
         "200": {
             "description": "The events after the cursor, as `text/event-stream`; of a POST that accepts only JSON, "
