@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streaming import claims
@@ -39,6 +40,15 @@ class Start:
     place: Place | None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database knows of a start: where it stands, the turns that it follows, what its call costs."""
+
+    position: Position
+    turns: Sequence[Turn]
+    prices: Prices | None
+
+
 class Starts:
     """Starts streams that ``process`` then produces."""
 
@@ -54,11 +64,11 @@ class Starts:
         """The new stream, produced from now on; or the one that somebody else made meanwhile. Raises Refusal."""
         ask = start.ask
         provider, model = registry.find(ask.asked["model"]) if "model" in ask.asked else registry.default()
-        position = await self._position(start)
+        known = await self._look_up(start, model)
         if start.place is not None:
             start.place.take()
-        prompt = await self._prompt(ask, model, position.parent)
-        claim = self._claim(start, provider, model, prompt, position, await self._store.read(prices_at, model))
+        prompt = _prompt(ask, model, known.turns)
+        claim = self._claim(start, provider, model, prompt, known)
         await self._check_available(provider, claim)
         self.under_way += 1
         try:
@@ -69,26 +79,16 @@ class Starts:
             self.under_way -= 1
         return found
 
-    async def _position(self, start: Start) -> Position:
+    async def _look_up(self, start: Start, model: Model) -> Known:
+        """In one go, as each costs a change of threads. Of a message that follows none nothing is long."""
+        follows = not {"parent_id", "conversation_id"}.isdisjoint(start.ask.asked)
+        look = self._store.read_long if follows else self._store.read
         try:
-            return await self._store.read(claims.find_position, start.owner, start.ask)
+            return await look(_look_up, start.owner, start.ask, model)
         except Stream.DoesNotExist:
             raise StreamNotFound("There is no such stream to follow: parent_id.") from None
 
-    async def _prompt(self, ask: Ask, model: Model, parent: int | None) -> Prompt:
-        message = Turn("user", ask.message or "")
-        room = room_for_turns(model, message.content, ask.asked.get("system"), ask.asked.get("max_tokens"))
-        return Prompt(
-            model=model.id,
-            turns=(*await self._store.read_long(turns_to, parent, room), message),
-            system=ask.asked.get("system"),
-            temperature=ask.asked.get("temperature"),
-            max_tokens=ask.asked.get("max_tokens"),
-        )
-
-    def _claim(
-        self, start: Start, provider: Provider, model: Model, prompt: Prompt, position: Position, prices: Prices | None
-    ) -> Claim:
+    def _claim(self, start: Start, provider: Provider, model: Model, prompt: Prompt, known: Known) -> Claim:
         tokens = count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in prompt.turns)
         return Claim(
             owner=start.owner,
@@ -96,13 +96,13 @@ class Starts:
             ask=start.ask,
             model=model.id,
             provider=provider.name,
-            prices=prices,
+            prices=known.prices,
             prompt_tokens=tokens,
             process=self.process,
-            position=position,
+            position=known.position,
             request_id=start.request_id,
             address=start.address,
-            most_pico_usd=_most_cost(provider, model, prompt, tokens, prices) if has_budget() else 0,
+            most_pico_usd=_most_cost(provider, model, prompt, tokens, known.prices) if has_budget() else 0,
         )
 
     async def _check_available(self, provider: Provider, claim: Claim) -> None:
@@ -119,6 +119,23 @@ class Starts:
             if (refusal := await self._store.read(claims.find_refusal, claim)) is not None:
                 raise refusal from None
             raise
+
+
+def _look_up(owner: Owner, ask: Ask, model: Model) -> Known:
+    """Raises as ``claims.find_position`` does."""
+    position = claims.find_position(owner, ask)
+    room = room_for_turns(model, ask.message or "", ask.asked.get("system"), ask.asked.get("max_tokens"))
+    return Known(position, turns_to(position.parent, room), prices_at(model))
+
+
+def _prompt(ask: Ask, model: Model, turns: Sequence[Turn]) -> Prompt:
+    return Prompt(
+        model=model.id,
+        turns=(*turns, Turn("user", ask.message or "")),
+        system=ask.asked.get("system"),
+        temperature=ask.asked.get("temperature"),
+        max_tokens=ask.asked.get("max_tokens"),
+    )
 
 
 def _assignment(claim: Claim, found: Found, provider: Provider, prompt: Prompt) -> Assignment:
