@@ -15,9 +15,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from streaming import ledger
-from streaming.errors import ConversationErased, FieldError, InvalidRequest, Limited
+from streaming.conf import settings
+from streaming.errors import ConversationErased, FieldError, InvalidRequest, Limited, Refusal, Unavailable
 from streaming.inserts import insert
-from streaming.limits import Demand, Gate
+from streaming.limits import RETRY_SECONDS, Demand, Gate
 from streaming.models import Conversation, Status, Stream, StreamHead
 from streaming.params import Ask
 from streaming.pricing import Prices
@@ -75,7 +76,8 @@ class Claim:
     provider: str
     prices: Prices | None
     prompt_tokens: int
-    process: int
+    process: int | None
+    """None: none yet; the stream is queued for whoever takes it (see ``queued``)."""
     position: Position = field(default_factory=Position)
     request_id: str = ""
     address: str | None = None
@@ -127,11 +129,11 @@ def claim_all(claims: list[Claim], clock: Callable[[], datetime] = timezone.now)
     """Create the streams that do not exist yet; answers those that do, whoever made them.
 
     In an order that is the same for all processes, so that none waits for another that waits for it. What a
-    limit refuses comes to be Limited, what is to be in a deleted conversation ConversationErased, and both
-    leave nothing behind.
+    limit refuses comes to be Limited, what is to be in a deleted conversation ConversationErased, what would wait
+    in a queue that is full Unavailable, and all of them leave nothing behind.
     """
-    gate = Gate((claim.demand for claim in claims), clock)
-    found = {claim.nonce: _claim(claim, gate) for claim in sorted(claims, key=_rank)}
+    gate, queue = Gate((claim.demand for claim in claims), clock), _Queue()
+    found = {claim.nonce: _claim(claim, gate, queue) for claim in sorted(claims, key=_rank)}
     return [found[claim.nonce] for claim in claims]
 
 
@@ -144,13 +146,33 @@ def find_refusal(claim: Claim) -> Limited | None:
     return Gate((), lock=False).refusal(claim.demand)
 
 
-def _claim(claim: Claim, gate: Gate) -> Found | Limited | ConversationErased:
+class _Queue:
+    """The starts that wait for a worker, counted where one of a batch is to join them."""
+
+    def __init__(self) -> None:
+        self._size: int | None = None
+
+    def is_full(self) -> bool:
+        if self._size is None:
+            self._size = Stream.objects.filter(status=Status.QUEUED).count()
+        return self._size >= settings.STREAM_MAX_QUEUED
+
+    def grow(self) -> None:
+        """One more has joined."""
+        self._size = (self._size or 0) + 1
+
+
+def _claim(claim: Claim, gate: Gate, queue: _Queue) -> Found | Refusal:
     found = find(claim.owner, claim.stream_id, claim.nonce)
     if found is None:
         if (limited := gate.refusal(claim.demand)) is not None:
             return limited
+        if claim.process is None and queue.is_full():
+            return Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
         try:
             found = _create(claim, gate.now)
+            if claim.process is None:
+                queue.grow()
         except ConversationErased as erased:
             return erased
         except IntegrityError:
@@ -183,19 +205,20 @@ def _insert(claim: Claim, now: datetime) -> Found:
         model=claim.model,
         provider=claim.provider,
         message=asked["message"],
-        system=asked.get("system"),
-        temperature=asked.get("temperature"),
-        max_tokens=asked.get("max_tokens"),
+        system=claim.ask.system,
+        temperature=claim.ask.temperature,
+        max_tokens=claim.ask.max_tokens,
         template=claim.ask.template,
-        status=Status.STREAMING,
+        status=Status.QUEUED if claim.process is None else Status.STREAMING,
         created_at=now,
-        dispatched_at=now,
+        dispatched_at=None if claim.process is None else now,
     )
     # Not refused by the database: that would end PostgreSQL's transaction, and a savepoint for each start costs time.
     if not insert(stream, unless_there=True):
         raise IntegrityError
     insert(ledger.open_record(stream, claim.prompt_tokens, claim.prices, claim.most_pico_usd or 0))
-    insert(StreamHead(stream=stream, process_id=claim.process, claim=claim.nonce))
+    attempt = 0 if claim.process is None else 1
+    insert(StreamHead(stream=stream, process_id=claim.process, attempt=attempt, claim=claim.nonce))
     return Found(stream.pk, claim.stream_id, stream.fingerprint, end=0, closed=False, pruned=False, created=True)
 
 
