@@ -148,6 +148,9 @@ def test_what_one_web_process_starts_a_worker_produces_and_another_web_process_r
     asked = upstream.wait_for_end(2)
     assert [turn["content"] for turn in asked.body["messages"][:2]] == [json.dumps({"text": "One two."}), "One two."]
     assert (asked.body["temperature"], len(upstream.calls)) == (0.5, 2)
+    triaged = there.post("/api/triage", {"user_id": "u1", "content": "I was charged twice."})
+    assert triaged.status_code == 200 and triaged.json()["category"], triaged.text
+
     assert '"start"' in worker.log_text() and '"start"' not in here.log_text() + there.log_text()
 
     here.begin("s4", SLOW, model=MODEL)
