@@ -95,7 +95,7 @@ def default_model_is_served(app_configs: Sequence[AppConfig] | None, **kwargs: A
     except Unavailable:
         hint = "Name one of /api/v1/models, or leave it empty."
         told = f"STREAM_DEFAULT_MODEL is {name!r}, and no provider knows that model."
-        return [Error(told, hint=hint, id="streaming.E011")]
+        return [Error(told, hint=hint, id="streaming.E013")]
     if setting := provider.missing_setting():
         told = f"STREAM_DEFAULT_MODEL is {name!r}, and cannot be used: {setting} is missing."
         return [Warning(told, id="streaming.W019")]

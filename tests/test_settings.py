@@ -138,7 +138,7 @@ def test_a_default_model_that_nobody_serves_is_told() -> None:
     with override_settings(STREAM_DEFAULT_MODEL="demo-2"):
         [error] = default_model_is_served(None)
     assert (error.id, error.msg) == (
-        "streaming.E011",
+        "streaming.E013",
         "STREAM_DEFAULT_MODEL is 'demo-2', and no provider knows that model.",
     )
     with override_settings(STREAM_DEFAULT_MODEL="gpt-4o-mini", OPENAI_API_KEY=""):
