@@ -106,7 +106,8 @@ class Notices:
                     async for payload in payloads:
                         self._note(payload)
             except Exception as error:
-                logger.warning("cannot listen, looking instead", extra={"error": type(error).__name__})
+                if retry == FIRST_RETRY_SECONDS:
+                    logger.warning("cannot listen, looking instead", extra={"error": type(error).__name__})
             await asyncio.sleep(retry)
             retry = min(2 * retry, LAST_RETRY_SECONDS)
 
