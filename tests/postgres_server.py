@@ -1,10 +1,11 @@
-"""PostgreSQL servers of the tests: their own, on a free port, in a folder of their own, to be stopped and killed."""
+"""PostgreSQL servers of the tests: their own, on a free port, to be stopped and to crash."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -23,23 +24,24 @@ def find_programs() -> Path | None:
 
 
 class PostgresServer:
-    """One server, durable as shipped. ``start()`` returns when it answers; the port stays over a restart."""
+    """One server, durable as shipped. ``start()`` returns when it answers; the port stays over a restart.
 
-    def __init__(self, folder: Path) -> None:
+    It has a folder of its own, not one of pytest's, which are for their owner alone: PostgreSQL does not run as root.
+    """
+
+    def __init__(self) -> None:
         programs = find_programs()
         if programs is None:
             skip(NO_PROGRAMS)
             raise AssertionError
         self._programs = programs
-        self._folder = folder
-        self._data = folder / "data"
+        self._folder = Path(tempfile.mkdtemp(prefix="magic-postgresql-"))
+        self._folder.chmod(0o711)
+        self._data = self._folder / "data"
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         self._data.mkdir()
         if os.getuid() == 0:
-            # PostgreSQL does not run as root, and pytest's folders are for their owner alone.
-            for parent in (folder, *folder.parents[:2]):
-                parent.chmod(0o711)
             shutil.chown(self._data, "postgres")
         self._run("initdb", "-U", "postgres", "--auth=trust", "--no-sync")
 
@@ -52,6 +54,12 @@ class PostgresServer:
     def stop(self, mode: str = "immediate") -> None:
         """``fast`` ends all sessions, and then itself; ``immediate`` is a crash."""
         self._run("pg_ctl", "-m", mode, "-w", "stop")
+
+    def discard(self) -> None:
+        """Stop it where it runs, and delete its files."""
+        if (self._data / "postmaster.pid").exists():
+            self.stop()
+        shutil.rmtree(self._folder)
 
     def new(self) -> str:
         """The URL of a new, empty database."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,16 +21,15 @@ STREAMS = ("s1", "s2", "s3")
 
 
 @pytest.fixture
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresServer, str]]:
+def database() -> Iterator[tuple[PostgresServer, str]]:
     """A PostgreSQL of one's own, and a migrated database of it."""
-    folder: Path = tmp_path_factory.mktemp("postgresql")
-    server = PostgresServer(folder).start()
+    server = PostgresServer()
     try:
-        url = server.new()
+        url = server.start().new()
         manage(url, "migrate", "--verbosity=0")
         yield server, url
     finally:
-        server.stop()
+        server.discard()
 
 
 def test_a_restart_and_a_crash_of_postgresql_lose_and_double_nothing(
