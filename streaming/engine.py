@@ -144,7 +144,7 @@ class Engine:
         """
         found = await self.store.read(claims.find, owner, ask.stream_id) if ask.stream_id else None
         if found is None:
-            if ask.resumes or ask.message is None:
+            if ask.resumes or not ask.asks:
                 raise StreamNotFound
             place = self._readership.place(owner) if reads else None
             start = Start(owner, ask, request_id, address, place)
@@ -277,7 +277,7 @@ class Engine:
         """Raises Refusal where a stream cannot be attached to by this request."""
         if found.pruned:
             raise StreamPruned
-        if ask.message is not None and ask.fingerprint != found.fingerprint:
+        if ask.asks and ask.fingerprint != found.fingerprint:
             raise Conflict
         if ask.after > found.last_event_id:
             if found.closed:

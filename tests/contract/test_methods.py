@@ -72,7 +72,10 @@ JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=30,
 )
-FIELDS = ("user_id", "message", "model", "stream_id", "last_event_id", "conversation_id", "parent_id", "system")
+FIELDS = (
+    *("user_id", "message", "model", "stream_id", "last_event_id", "conversation_id", "parent_id", "continues"),
+    "system",
+)
 
 
 @settings(
