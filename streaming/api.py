@@ -99,6 +99,7 @@ class StreamFacts(Schema):
     user_id: str
     conversation_id: str | None
     parent_id: str | None
+    continues: str | None
     model: str
     provider: str
     status: str

@@ -6,9 +6,10 @@ Synchronous; ``claim_all`` runs in a transaction of its caller.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
@@ -16,7 +17,17 @@ from django.utils import timezone
 
 from streaming import ledger
 from streaming.conf import settings
-from streaming.errors import ConversationErased, FieldError, InvalidRequest, Limited, Refusal, Unavailable
+from streaming.errors import (
+    ConversationErased,
+    FieldError,
+    InvalidRequest,
+    Limited,
+    NotContinuable,
+    Refusal,
+    StreamPruned,
+    Unavailable,
+)
+from streaming.events import FinishReason
 from streaming.inserts import insert
 from streaming.limits import RETRY_SECONDS, Demand, Gate
 from streaming.models import Conversation, Status, Stream, StreamHead
@@ -29,6 +40,9 @@ FIND = (
     f" JOIN {HEADS} h ON h.stream_id = s.id WHERE s.issuer = %s AND s.user_id = %s AND s.stream_id = %s"
 )
 """What every reader asks when it comes: by the ORM, half of its request's time."""
+
+INHERITED = ("message", "model", "system", "temperature", "max_tokens", "template")
+"""What a continuation has of the stream that it continues, besides its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +73,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a message stands: the stream that it follows, and its conversation; None for none."""
+    """Where a message stands: the stream that it follows, and its conversation; None for none.
+
+    A continuation stands where the stream does that it ``continues``, and has its ``inherited`` fields.
+    """
 
     parent: int | None = None
     conversation: str | None = None
+    continues: int | None = None
+    inherited: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,11 @@ class Claim:
     nonce: uuid.UUID = field(default_factory=uuid.uuid4)
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What is asked in full: what a continuation leaves open is as with the stream that it continues."""
+        return {**self.position.inherited, **self.ask.asked}
+
+    @property
     def demand(self) -> Demand:
         """What it asks of the limits."""
         return Demand(self.owner.issuer, self.owner.user_id, self.address, self.most_pico_usd)
@@ -108,9 +132,12 @@ def find_position(owner: Owner, ask: Ask) -> Position:
     """Where a message stands. With a parent alone it is in the parent's conversation.
 
     Raises Stream.DoesNotExist where the request names a parent that is not the owner's, InvalidRequest
-    where the parent is in another conversation, and ConversationErased.
+    where the parent is in another conversation, ConversationErased, and with ``continues`` StreamPruned and
+    NotContinuable.
     """
     streams = Stream.objects.owned_by(owner.issuer, owner.user_id)
+    if continued := ask.asked.get("continues"):
+        return _find_continued(owner, streams.select_related("head").get(stream_id=continued))
     parent, conversation = None, ask.asked.get("conversation_id")
     if parent_id := ask.asked.get("parent_id"):
         parent, its_own = streams.values_list("pk", "conversation_id").get(stream_id=parent_id)
@@ -120,9 +147,27 @@ def find_position(owner: Owner, ask: Ask) -> Position:
     elif conversation is not None and not ask.asked.get("from_start"):
         finished = streams.filter(conversation_id=conversation, finished_at__isnull=False)
         parent = finished.order_by("-pk").values_list("pk", flat=True).first()
+    _check_not_erased(owner, conversation)
+    return Position(parent, conversation)
+
+
+def _find_continued(owner: Owner, stream: Stream) -> Position:
+    """The position of a continuation of ``stream``."""
+    _check_not_erased(owner, stream.conversation_id)
+    if stream.pruned_at is not None:
+        raise StreamPruned
+    if not stream.head.closed:
+        raise NotContinuable("its answer is still being written")
+    if stream.status == Status.DONE and stream.finish_reason != FinishReason.LENGTH:
+        raise NotContinuable("its answer is complete")
+    fields = {name: getattr(stream, name) for name in INHERITED}
+    inherited = {name: value for name, value in fields.items() if value is not None}
+    return Position(stream.parent_id, stream.conversation_id, stream.pk, inherited)
+
+
+def _check_not_erased(owner: Owner, conversation: str | None) -> None:
     if conversation is not None and _conversations(owner, conversation).filter(erased_at__isnull=False).exists():
         raise ConversationErased
-    return Position(parent, conversation)
 
 
 def claim_all(claims: list[Claim], clock: Callable[[], datetime] = timezone.now) -> list[Found | Exception]:
@@ -192,23 +237,24 @@ def _create(claim: Claim, now: datetime) -> Found:
 
 
 def _insert(claim: Claim, now: datetime) -> Found:
-    asked = claim.ask.asked
+    asked = claim.asked
     stream = Stream(
         issuer=claim.owner.issuer,
         user_id=claim.owner.user_id,
         stream_id=claim.stream_id,
         conversation_id=claim.position.conversation,
         parent_id=claim.position.parent,
+        continues_id=claim.position.continues,
         fingerprint=claim.ask.fingerprint,
         request_id=claim.request_id,
         address=claim.address,
         model=claim.model,
         provider=claim.provider,
         message=asked["message"],
-        system=claim.ask.system,
-        temperature=claim.ask.temperature,
-        max_tokens=claim.ask.max_tokens,
-        template=claim.ask.template,
+        system=asked.get("system"),
+        temperature=asked.get("temperature"),
+        max_tokens=asked.get("max_tokens"),
+        template=claim.ask.template or asked.get("template"),
         status=Status.QUEUED if claim.process is None else Status.STREAMING,
         created_at=now,
         dispatched_at=None if claim.process is None else now,

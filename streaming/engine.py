@@ -100,7 +100,7 @@ class Engine:
         live, readers = self._production.keys, self._readership.sizes
         sweeper = Sweeper(self.store, self.log, self._process, live, lambda: self.draining, self._queue, readers)
         yield from (sweeper.run(), self._production.watch_cancels(self._process), watch_loop())
-        yield from (self.revocations.run(), self._resumes.run())
+        yield from (self.store.notices.run(), self.revocations.run(), self._resumes.run())
         if self.log.handover is not None:
             yield self._production.hear_cancels(self.log.handover)
         if self._worker is not None:
@@ -144,7 +144,7 @@ class Engine:
         """
         found = await self.store.read(claims.find, owner, ask.stream_id) if ask.stream_id else None
         if found is None:
-            if ask.resumes or ask.message is None:
+            if ask.resumes or not ask.asks:
                 raise StreamNotFound
             place = self._readership.place(owner) if reads else None
             start = Start(owner, ask, request_id, address, place)
@@ -277,7 +277,7 @@ class Engine:
         """Raises Refusal where a stream cannot be attached to by this request."""
         if found.pruned:
             raise StreamPruned
-        if ask.message is not None and ask.fingerprint != found.fingerprint:
+        if ask.asks and ask.fingerprint != found.fingerprint:
             raise Conflict
         if ask.after > found.last_event_id:
             if found.closed:

@@ -12,6 +12,7 @@
     │   │   └── ConversationNotFound    a conversation, to this owner
     │   ├── MethodNotAllowed    405
     │   ├── Conflict            409, same id, different request
+    │   ├── NotContinuable      409, the stream to go on with is still open, or complete
     │   ├── AheadOfLog          409, the client's copy is ahead of the log
     │   ├── StreamPruned        410
     │   ├── ConversationErased  410, a start into a conversation that was deleted
@@ -148,6 +149,17 @@ class Conflict(Refusal):
 
     def __init__(self) -> None:
         super().__init__("This stream_id was used for a different request; use a new one.")
+
+
+class NotContinuable(Refusal):
+    """409: ``continues`` names a stream that is still open, or whose answer is complete."""
+
+    status = 409
+    title = "Nothing to continue"
+    error_type = "not_continuable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"continues: {reason}", errors=[{"name": "continues", "reason": reason}])
 
 
 class AheadOfLog(Refusal):

@@ -107,6 +107,8 @@ class Stream(models.Model):
     stream_id = models.CharField(max_length=128)
     conversation_id = models.CharField(max_length=128, null=True)
     parent = models.ForeignKey("self", models.PROTECT, null=True, related_name="children")
+    continues = models.ForeignKey("self", models.PROTECT, null=True, related_name="continuations", db_index=False)
+    """The stream whose answer this one goes on with: both are one turn, with the same message and parent."""
     fingerprint = models.CharField(max_length=64)
     """SHA-256 of the request as supplied; kept for ever, so that an old id never bills again."""
     format = models.PositiveSmallIntegerField(default=LOG_FORMAT)

@@ -48,7 +48,8 @@ REFUSALS = {
     "401": "No identity where one is required.",
     "403": "An identity that may not act for this `user_id`, or a request of another site.",
     "404": "No such stream, to this owner.",
-    "409": "`conflict`: the same `stream_id`, another request; `ahead_of_log`: a cursor beyond the end.",
+    "409": "`conflict`: the same `stream_id`, another request; `ahead_of_log`: a cursor beyond the end; "
+    "`not_continuable`: the answer to continue is complete, or still being written.",
     "410": "The stream's events were pruned.",
     "413": "A body of more than 1 MiB.",
     "415": "A body that is neither JSON nor a form.",
@@ -117,13 +118,18 @@ def _fields() -> dict[str, Any]:
     text = {"type": "string", "minLength": 1, "pattern": NOT_BLANK, "maxLength": settings.STREAM_MAX_MESSAGE_CHARS}
     return {
         "user_id": {**IDENTIFIER, "description": "Who asks; left out where the request carries an identity."},
-        "message": {**text, "description": "The prompt. Needed to start, not to attach."},
+        "message": {**text, "description": "The prompt. Needed to start (or `continues`), not to attach."},
         "model": {"type": "string", "minLength": 1, "maxLength": MAX_MODEL_CHARS, "description": "See /api/v1/models."},
         "stream_id": {**IDENTIFIER, "description": "Made by the server when left out."},
         "last_event_id": {"type": "integer", "minimum": -1, "description": "The last event that the client has."},
         "conversation_id": IDENTIFIER,
         "parent_id": {**IDENTIFIER, "description": "The `stream_id` whose answer this message follows."},
         "from_start": {"type": "boolean", "description": "The message follows nothing: another beginning."},
+        "continues": {
+            **IDENTIFIER,
+            "description": "The `stream_id` of an answer that ended before its end: this one goes on from there. The "
+            "message and the conversation are its, and so are the model and the parameters that are left out.",
+        },
         "system": text,
         "temperature": {"type": "number", "minimum": 0, "maximum": MAX_TEMPERATURE},
         "max_tokens": {"type": "integer", "minimum": 1, "maximum": MOST_OUTPUT_TOKENS},
@@ -165,8 +171,8 @@ def _operation(method: str) -> dict[str, Any]:
     return {
         "operationId": f"{method}_stream",
         "summary": "Start, attach or resume",
-        "description": "An unknown `stream_id` with a `message` starts; a known one with the same request, or without "
-        "a `message`, attaches. Each event has an id; a reader resumes after `last_event_id`.",
+        "description": "An unknown `stream_id` with a `message`, or with `continues`, starts; a known one with the "
+        "same request, or without either, attaches. Each event has an id; a reader resumes after `last_event_id`.",
         "parameters": [*query, header],
         "responses": {**answers, **_problems(REFUSALS)},
     }

@@ -30,11 +30,15 @@ ASKING_FIELDS = (
     "conversation_id",
     "parent_id",
     "from_start",
+    "continues",
     "system",
     "temperature",
     "max_tokens",
 )
 """The fields that say what is asked; two requests with the same of them are the same request."""
+
+INHERITED_FIELDS = ("message", "conversation_id", "parent_id", "from_start", "system")
+"""What a continuation takes from the stream that it continues, and so must not be given with it."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _NUMBER = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -55,6 +59,11 @@ class Ask:
     resumes: bool = False
     template: str | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it says what to answer, and so may start a stream."""
+        return "message" in self.asked or "continues" in self.asked
 
     @property
     def message(self) -> str | None:
@@ -104,6 +113,8 @@ def parse(
         errors.append(FieldError("model", "is not one that a provider is known for; see /api/v1/models"))
     if given.get("from_start") and "parent_id" in given:
         errors.append(FieldError("from_start", "must not be true with a parent_id"))
+    if "continues" in given and (others := [name for name in INHERITED_FIELDS if name in given]):
+        errors.append(FieldError("continues", f"must not be given with {', '.join(others)}"))
     header = _header_cursor(last_event_id_header, errors)
     if needs_user_id and values.get("user_id") is None:
         errors.append(FieldError("user_id", "is required where the request carries no identity"))
@@ -112,7 +123,7 @@ def parse(
             errors.append(FieldError("stream_id", "is required with Last-Event-ID"))
         elif given.get("last_event_id", -1) >= 0:
             errors.append(FieldError("stream_id", "is required with last_event_id"))
-        if values.get("message") is None:
+        if values.get("message") is None and values.get("continues") is None:
             errors.append(FieldError("message", "is required to start a stream"))
     if errors:
         raise InvalidRequest(*errors)
@@ -223,6 +234,7 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "conversation_id": identifier,
     "parent_id": identifier,
     "from_start": _flag,
+    "continues": identifier,
     "system": _text,
     "temperature": _temperature,
     "max_tokens": _max_tokens,

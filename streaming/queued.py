@@ -71,6 +71,7 @@ class Order:
     temperature: float | None
     max_tokens: int | None
     parent: int | None
+    continues: int | None
     prices: Prices | None
     prompt_tokens: int
     waited: float
@@ -115,6 +116,7 @@ def find_order(stream: int, claim: uuid.UUID) -> Order | None:
         temperature=row.temperature,
         max_tokens=row.max_tokens,
         parent=row.parent_id,
+        continues=row.continues_id,
         prices=prices_of(row.cost),
         prompt_tokens=row.cost.prompt_tokens,
         waited=max(0.0, (timezone.now() - row.created_at).total_seconds()),

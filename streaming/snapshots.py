@@ -110,7 +110,7 @@ def snapshots(
 
 
 def _rows(owner: Owner) -> QuerySet[Stream]:
-    return Stream.objects.owned_by(owner.issuer, owner.user_id).select_related("head", "cost", "parent")
+    return Stream.objects.owned_by(owner.issuer, owner.user_id).select_related("head", "cost", "parent", "continues")
 
 
 def _numbers(stream: Stream) -> dict[str, Any]:
@@ -120,6 +120,7 @@ def _numbers(stream: Stream) -> dict[str, Any]:
         "user_id": stream.user_id,
         "conversation_id": stream.conversation_id,
         "parent_id": stream.parent.stream_id if stream.parent else None,
+        "continues": stream.continues.stream_id if stream.continues else None,
         "model": stream.model,
         "provider": stream.provider,
         "status": stream.status,

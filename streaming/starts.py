@@ -6,14 +6,13 @@ Whose production it is: that of this process, or with ``STREAM_PRODUCERS=workers
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from streaming import claims
 from streaming.claims import Claim, Found, Owner, Position
 from streaming.conf import WORKERS, settings
-from streaming.context import room_for_turns, turns_to
+from streaming.context import room_for_turns, text_so_far, turns_to
 from streaming.errors import StreamNotFound, Unavailable
 from streaming.journal import log_queued
 from streaming.limits import Place, has_budget
@@ -24,7 +23,7 @@ from streaming.pricing import Prices, count_tokens, most_cost
 from streaming.producer import Assignment
 from streaming.production import Production
 from streaming.providers import registry
-from streaming.providers.base import Model, Prompt, Provider, Turn
+from streaming.providers.base import INSTRUCTION, Model, Prompt, Provider, Turn
 from streaming.queue import Queue
 from streaming.queued import to_token
 from streaming.store import Store
@@ -50,10 +49,12 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the database knows of a start: where it stands, the turns that it follows, what its call costs."""
+    """What is known of a start, once the database was asked: where it stands, who is asked what, what that costs."""
 
     position: Position
-    turns: Sequence[Turn]
+    provider: Provider
+    model: Model
+    prompt: Prompt
     prices: Prices | None
 
 
@@ -85,14 +86,11 @@ class Starts:
 
     async def start(self, start: Start) -> Found:
         """The new stream, produced from now on; or the one that somebody else made meanwhile. Raises Refusal."""
-        ask = start.ask
-        provider, model = registry.find(ask.asked["model"]) if "model" in ask.asked else registry.default()
-        known = await self._look_up(start, model)
+        known = await self._look_up(start)
         if start.place is not None:
             start.place.take()
-        prompt = to_prompt(ask, model, known.turns)
-        claim = self._claim(start, provider, model, prompt, known)
-        await self._check_available(provider, claim)
+        claim = self._claim(start, known)
+        await self._check_available(known.provider, claim)
         self.under_way += 1
         try:
             found = await self._store.write(claims.claim_all, claim)
@@ -100,7 +98,7 @@ class Starts:
                 log_queued(found.stream_id, claim.request_id)
                 self._tasks.spawn(self._hand_over(to_token(found.key, claim.nonce)))
             elif found.created:
-                self._production.take_on(_assignment(claim, found, provider, prompt), claim.request_id)
+                self._production.take_on(_assignment(claim, found, known), claim.request_id)
         finally:
             self.under_way -= 1
         return found
@@ -113,30 +111,31 @@ class Starts:
         finally:
             self.under_way -= 1
 
-    async def _look_up(self, start: Start, model: Model) -> Known:
+    async def _look_up(self, start: Start) -> Known:
         """In one go, as each costs a change of threads. Of a message that follows none nothing is long."""
-        follows = not {"parent_id", "conversation_id"}.isdisjoint(start.ask.asked)
+        follows = not {"parent_id", "conversation_id", "continues"}.isdisjoint(start.ask.asked)
         look = self._store.read_long if follows else self._store.read
         try:
-            return await look(_look_up, start.owner, start.ask, model)
+            return await look(_look_up, start.owner, start.ask)
         except Stream.DoesNotExist:
-            raise StreamNotFound("There is no such stream to follow: parent_id.") from None
+            name, to = ("continues", "continue") if "continues" in start.ask.asked else ("parent_id", "follow")
+            raise StreamNotFound(f"There is no such stream to {to}: {name}.") from None
 
-    def _claim(self, start: Start, provider: Provider, model: Model, prompt: Prompt, known: Known) -> Claim:
-        tokens = count_tokens(prompt.system or "") + sum(count_tokens(turn.content) for turn in prompt.turns)
+    def _claim(self, start: Start, known: Known) -> Claim:
+        tokens = sum(map(count_tokens, known.prompt.texts))
         return Claim(
             owner=start.owner,
             stream_id=start.ask.stream_id or f"stream_{secrets.token_hex(16)}",
             ask=start.ask,
-            model=model.id,
-            provider=provider.name,
+            model=known.model.id,
+            provider=known.provider.name,
             prices=known.prices,
             prompt_tokens=tokens,
             process=None if settings.STREAM_PRODUCERS == WORKERS else self.process,
             position=known.position,
             request_id=start.request_id,
             address=start.address,
-            most_pico_usd=_most_cost(provider, model, prompt, tokens, known.prices) if has_budget() else 0,
+            most_pico_usd=_most_cost(known, tokens) if has_budget() else 0,
         )
 
     async def _check_available(self, provider: Provider, claim: Claim) -> None:
@@ -155,53 +154,59 @@ class Starts:
             raise
 
 
-def _look_up(owner: Owner, ask: Ask, model: Model) -> Known:
-    """Raises as ``claims.find_position`` does."""
+def _look_up(owner: Owner, ask: Ask) -> Known:
+    """Raises as ``claims.find_position``, ``find_prompt`` and ``registry`` do."""
     position = claims.find_position(owner, ask)
-    return Known(position, find_turns(ask, model, position.parent), prices_at(model))
+    whole = replace(ask, asked={**position.inherited, **ask.asked})
+    provider, model = registry.find(whole.asked["model"]) if "model" in whole.asked else registry.default()
+    prompt = find_prompt(whole, model, position.parent, position.continues)
+    return Known(position, provider, model, prompt, prices_at(model))
 
 
-def find_turns(asked: Asked, model: Model, parent: int | None) -> Sequence[Turn]:
-    """The turns before a message, as far as its model has room for them. Synchronous."""
-    return turns_to(parent, room_for_turns(model, asked.message or "", asked.system, asked.max_tokens))
-
-
-def to_prompt(asked: Asked, model: Model, turns: Sequence[Turn]) -> Prompt:
-    """What a model is asked."""
+def find_prompt(asked: Asked, model: Model, parent: int | None, continues: int | None) -> Prompt:
+    """What a model is asked: the message after the turns before it, as far as there is room for them, and what was
+    said in answer to it so far. Synchronous. Raises StreamPruned."""
+    message, so_far = asked.message or "", text_so_far(continues)
+    turns = turns_to(parent, room_for_turns(model, message, asked.system, asked.max_tokens, so_far))
     return Prompt(
         model=model.id,
-        turns=(*turns, Turn("user", asked.message or "")),
+        turns=(*turns, Turn("user", message)),
         system=asked.system,
         temperature=asked.temperature,
         max_tokens=asked.max_tokens,
+        so_far=so_far,
     )
 
 
-def _assignment(claim: Claim, found: Found, provider: Provider, prompt: Prompt) -> Assignment:
+def _assignment(claim: Claim, found: Found, known: Known) -> Assignment:
     return Assignment(
         stream=found.key,
         stream_id=found.stream_id,
         attempt=1,
-        provider=provider,
-        prompt=prompt,
+        provider=known.provider,
+        prompt=known.prompt,
         prices=claim.prices,
         prompt_tokens=claim.prompt_tokens,
     )
 
 
-def _most_cost(provider: Provider, model: Model, prompt: Prompt, tokens: int, prices: Prices | None) -> int | None:
+def _most_cost(known: Known, tokens: int) -> int | None:
     """The most that a call can cost, in pico-dollars; None where no price is known.
 
     The answer is bound by what the provider knows of it, else by ``max_tokens``, the model's context window and
     STREAM_MAX_BYTES, the smallest of those that there are.
     """
-    if prices is None:
+    prompt = known.prompt
+    if known.prices is None:
         return None
     bounds = (
-        provider.most_output_tokens(prompt),
+        known.provider.most_output_tokens(prompt),
         prompt.max_tokens,
-        model.context_window,
+        known.model.context_window,
         settings.STREAM_MAX_BYTES,
     )
     answer = min(bound for bound in bounds if bound is not None)
-    return most_cost(tokens, len(prompt.turns) + 1, answer, prices)
+    messages = len(prompt.turns) + 1
+    if prompt.so_far:
+        messages, tokens = messages + 2, tokens + count_tokens(INSTRUCTION)
+    return most_cost(tokens, messages, answer, known.prices)

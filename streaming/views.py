@@ -90,13 +90,13 @@ async def stream(request: HttpRequest) -> HttpResponseBase:
     if unidentified is not None:
         raise unidentified
     owner = identities.owner(identity, ask.user_id, Scope.STREAM)
-    if ask.message is not None:
+    if ask.asks:
         identities.refuse_foreign_sites(request, identity)
     request_id = request_id_of(request)
     wants_json = request.method == "POST" and _wants_json(request)
     address = hashed_address(request) if identities.is_anonymous(identity) else None
     opened = await engine.open(owner, ask, request_id, address=address, reads=not wants_json)
-    if ask.message is not None and not opened.started:
+    if ask.asks and not opened.started:
         count_saved_call()
     if wants_json:
         shown = await engine.snapshot(owner, opened.found.stream_id)

@@ -15,7 +15,7 @@ from streaming.production import Production
 from streaming.providers import registry
 from streaming.queue import ATTEMPT, Queue
 from streaming.queued import Order, Take, Taken, find_order, parse_token, take_all
-from streaming.starts import find_turns, to_prompt
+from streaming.starts import find_prompt
 from streaming.store import Store
 
 logger = logging.getLogger("streaming.worker")
@@ -96,13 +96,13 @@ class Worker:
     async def _assignment(self, stream: int, order: Order) -> Assignment:
         provider, model = registry.find(order.model)
         registry.require_configured(provider)
-        turns = await self._store.read_long(find_turns, order, model, order.parent)
+        prompt = await self._store.read_long(find_prompt, order, model, order.parent, order.continues)
         return Assignment(
             stream=stream,
             stream_id=order.stream_id,
             attempt=ATTEMPT,
             provider=provider,
-            prompt=to_prompt(order, model, turns),
+            prompt=prompt,
             prices=order.prices,
             prompt_tokens=order.prompt_tokens,
             waited=order.waited,

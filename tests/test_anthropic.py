@@ -25,7 +25,7 @@ from streaming.providers.anthropic import (
     request_body,
     takes_temperature,
 )
-from streaming.providers.base import Delta, EarlyUsage, Finish, Piece, Prompt, Turn
+from streaming.providers.base import INSTRUCTION, Delta, EarlyUsage, Finish, Piece, Prompt, Turn
 from streaming.providers.catalogue import catalogue_prices
 from tests.test_openai import Time, kind, text_of
 from tests.upstream import Script, Upstream
@@ -98,6 +98,53 @@ def test_the_request_is_what_the_api_asks_for(upstream: Upstream) -> None:
         "temperature": 0.5,
         "stream": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("claude-2.1", True),
+        ("claude-instant-1.2", True),
+        ("claude-3-haiku-20240307", True),
+        ("claude-3-7-sonnet-latest", True),
+        ("claude-sonnet-4-20250514", True),
+        ("claude-opus-4-1", True),
+        ("claude-haiku-4-5", True),
+        ("claude-haiku-4-5-20251001", True),
+        ("claude-opus-4-6", False),
+        ("claude-sonnet-4-6-20260205", False),
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-10", False),
+        ("claude-sonnet-5-5", False),
+        ("claude-fable-5-2", False),
+        ("of-another-family", False),
+    ],
+)
+def test_the_text_so_far_is_the_beginning_of_the_answer_where_the_model_takes_one(model: str, takes: bool) -> None:
+    begun = Prompt(f"anthropic/{model}", (Turn("user", "Count."),), so_far="1 2 3 \n\n ")
+    asked = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "1 2 3"}]
+    instructed = [] if takes else [{"role": "user", "content": INSTRUCTION}]
+    assert request_body(begun)["messages"] == asked + instructed
+
+
+@pytest.mark.parametrize(
+    ("so_far", "pieces", "added"),
+    [
+        ("1 2 ", (" 3", " 4"), "3 4"),
+        ("1 2", (" 3", " 4"), " 3 4"),
+        ("1 2\n\n", ("\n", "\n- 3"), "- 3"),
+        ("1 2\n", ("\n\n- 3",), "\n- 3"),
+        ("1 2 ", ("3", " 4"), "3 4"),
+        ("1 2 ", ("\n", " 3"), "\n 3"),
+        (" \n", ("1", " 2"), "1 2"),
+    ],
+)
+def test_blanks_at_the_seam_are_not_said_twice(
+    upstream: Upstream, so_far: str, pieces: tuple[str, ...], added: str
+) -> None:
+    upstream.queue(Script(pieces=pieces))
+    assert text_of(ask(replace(PROMPT, so_far=so_far))) == added
+    assert len(sent(upstream)["messages"]) == (2 if so_far.strip() else 1)
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -13,7 +15,7 @@ from pytest_django import Settings
 from streaming.errors import InvalidRequest, Unavailable
 from streaming.pricing import Usage
 from streaming.providers import registry
-from streaming.providers.base import Delta, Finish, Piece, Prompt, Provider, Turn
+from streaming.providers.base import INSTRUCTION, Delta, Finish, Piece, Prompt, Provider, Turn
 from streaming.providers.catalogue import catalogue_prices
 from streaming.providers.completions import request_body
 from streaming.providers.servers import Server, read_servers, server_problems, servers
@@ -54,6 +56,49 @@ def ask(prompt: Prompt = PROMPT) -> list[Piece]:
 def named(name: str) -> Provider:
     [provider] = [provider for provider in registry.providers() if provider.name == name]
     return provider
+
+
+# What goes on from the text so far
+
+MARK = {"role": "assistant", "content": "1 2", "prefix": True}
+PLAIN = {"role": "assistant", "content": "1 2"}
+OPEN_ENDED = {"continue_final_message": True, "add_generation_prompt": False}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "continuation", "last", "more"),
+    [
+        (LOCAL, "", {"role": "user", "content": INSTRUCTION}, {}),
+        ("https://api.deepseek.com/v1", "", {"role": "user", "content": INSTRUCTION}, {}),
+        ("https://api.deepseek.com/beta/", "", MARK, {}),
+        ("https://api.mistral.ai/v1", "", MARK, {}),
+        (LOCAL, "prefix", MARK, {}),
+        (LOCAL, "continue_final_message", PLAIN, OPEN_ENDED),
+    ],
+)
+def test_each_server_is_told_in_its_way_to_go_on(
+    base_url: str, continuation: str, last: dict[str, Any], more: dict[str, Any]
+) -> None:
+    asked = {"role": "user", "content": "a private prompt"}
+    begun = request_body(replace(PROMPT, so_far="1 2 "), "x", base_url, continuation)
+    assert begun["messages"][:1] == [asked]
+    assert begun["messages"][-1] == last
+    plain = request_body(PROMPT, "x", base_url, continuation)
+    assert plain["messages"] == [asked]
+    assert {**begun, "messages": []} == {**plain, "messages": [], **more}
+
+
+def test_a_server_is_named_its_way(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SERVER_CONTINUATION", "continue_final_message")
+    upstream.queue(Script(pieces=(" 3", " 4")))
+    assert ask(replace(PROMPT, so_far="1 2 "))[:2] == [Delta("3"), Delta(" 4")]
+    assert upstream.calls[0].body.items() >= OPEN_ENDED.items()
+
+
+def test_a_way_that_is_not_known_is_told(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SERVER_CONTINUATION", "magic")
+    [told] = server_problems()
+    assert told == "my-server: MY_SERVER_CONTINUATION is neither prefix nor continue_final_message."
 
 
 # The setting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -32,6 +33,24 @@ class Clock:
         await asyncio.sleep(0)
 
 
+def read(prompt: Prompt) -> list[Piece]:
+    """The pieces up to a failure."""
+    seen: list[Piece] = []
+    clock = Clock()
+
+    async def collect() -> None:
+        with suppress(ProviderError):
+            async for batch in DemoProvider(clock, clock.sleep).stream(prompt):
+                seen.extend(batch)
+
+    asyncio.run(collect())
+    return seen
+
+
+def read_text(prompt: Prompt) -> str:
+    return "".join(piece.content for piece in read(prompt) if isinstance(piece, Delta))
+
+
 def batches(message: str, clock: Clock | None = None, max_tokens: int | None = None) -> list[Sequence[Piece]]:
     clock = clock or Clock()
     provider = DemoProvider(clock, clock.sleep)
@@ -55,6 +74,27 @@ def test_count_is_one_delta_a_number() -> None:
     assert deltas("/count 3") == ["1 ", "2 ", "3 "]
     assert deltas("/count 0") == []
     assert pieces("/count 3")[-2:] == [Usage(2, 3), Finish("stop")]
+
+
+@pytest.mark.parametrize("message", ["/count 12", "/echo one  two three", "/markdown", "/fail after 9 chunks", "Hello"])
+@pytest.mark.parametrize("at", [0, 1, 5, 6, 17])
+def test_a_continuation_says_what_is_left(message: str, at: int) -> None:
+    whole = read_text(Prompt("demo", (Turn("user", message),)))
+    assert read_text(Prompt("demo", (Turn("user", message),), so_far=whole[:at])) == whole[at:]
+    assert read_text(Prompt("demo", (Turn("user", message),), so_far=whole)) == ""
+
+
+def test_a_continuation_goes_on_counting_and_is_counted_with_the_text_so_far() -> None:
+    prompt = Prompt(
+        "demo", (Turn("user", "/count 60 10"),), max_tokens=2, so_far="".join(f"{n} " for n in range(1, 58))
+    )
+    seen = read(prompt)
+    assert [piece.content for piece in seen if isinstance(piece, Delta)] == ["58 ", "59 "]
+    assert seen[-2:] == [Usage(3 + count_tokens(prompt.so_far), 2), Finish("length")]
+
+
+def test_after_words_that_are_not_its_own_it_goes_on_from_there() -> None:
+    assert read_text(Prompt("demo", (Turn("user", "/count 4"),), so_far="1 2 and so on")) == "3 4 "
 
 
 def test_count_flat_out_comes_in_batches_and_lets_others_run() -> None:

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from streaming.errors import ErrorType, ProviderError
 from streaming.pricing import MOST_TOKENS, Usage
 from streaming.providers import http
-from streaming.providers.base import Delta, Finish, Piece, Prompt, Turn
+from streaming.providers.base import INSTRUCTION, Delta, Finish, Piece, Prompt, Turn
 from streaming.providers.completions import read_usage, request_body
 from streaming.providers.http import Patience
 from streaming.providers.openai import SUGGESTED_MODELS, OpenAIProvider
@@ -115,6 +115,23 @@ def test_the_request_is_what_the_api_asks_for(upstream: Upstream) -> None:
         "stream_options": {"include_usage": True},
         "temperature": 0.5,
         "max_tokens": 9,
+    }
+
+
+def test_the_text_so_far_is_sent_with_an_instruction_to_go_on(upstream: Upstream) -> None:
+    upstream.queue(Script(pieces=(" thr", "ee")))
+    begun = Prompt("openai/x", (Turn("user", "Count."),), "Be brief.", so_far="one two ")
+    assert text_of(ask(begun)) == "three"
+    assert upstream.calls[0].body == {
+        "model": "x",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Count."},
+            {"role": "assistant", "content": "one two"},
+            {"role": "user", "content": INSTRUCTION},
+        ],
+        "stream": True,
+        "stream_options": {"include_usage": True},
     }
 
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from streaming import cancels, claims, conversations, queued, retention, sealing, snapshots, sweeper
+from streaming import cancels, claims, context, conversations, queued, retention, sealing, snapshots, sweeper
 from streaming.claims import Owner
 from tests.conformance.conftest import connected_to
 
@@ -62,6 +62,13 @@ def test_each_question_has_its_index(database: None, ask: Ask, index: str) -> No
     assert any(index in step for step in plans), plans
     scans = [step for step in plans if step.strip(" ->").startswith(("SCAN ", "Seq Scan")) and "INDEX" not in step]
     assert not scans, plans
+
+
+@pytest.mark.parametrize("ask", [lambda: context.turns_to(1, 99), lambda: context.text_so_far(1)])
+def test_a_path_is_walked_by_its_keys(database: None, ask: Ask) -> None:
+    plans = _plans(ask)
+    assert any("PRIMARY KEY" in step or "stream_pkey" in step for step in plans), plans
+    assert not [step for step in plans if step.strip(" ->").startswith(("SCAN s", "Seq Scan"))], plans
 
 
 def test_sqlite_finds_what_is_to_seal_among_what_is_to_seal(sqlite_url: str, django_db_blocker: Any) -> None:

@@ -7,7 +7,7 @@ import { ending, failure, gone, refusal } from "./sentences.js";
  * @typedef {import("./connection.js").Terminal} Terminal
  */
 
-/** One answer: started or found, followed to its end, told to its view. */
+/** One answer, in one stream or several: started or found, followed to its end, told to its view. */
 export class Answer {
   #api;
   #view;
@@ -15,6 +15,9 @@ export class Answer {
   #following;
   #model = "";
   #text = "";
+  /** Where the text of its stream begins. */
+  #start = 0;
+  #whole = (/** @type {any} */ told) => told;
   /** @type {import("./following.js").Line | null} */
   #line = null;
   #tokensIn = /** @type {number | null} */ (null);
@@ -47,7 +50,7 @@ export class Answer {
    * @param {Omit<import("./api.js").StartRequest, "stream_id">} request without a model: the server's default
    */
   start(request) {
-    this.#model = request.model ?? "";
+    this.#model = request.model ?? this.#model;
     this.#view.setNote("");
     this.#view.setState("sending");
     this.#announce("Sending…");
@@ -55,11 +58,27 @@ export class Answer {
   }
 
   /**
-   * Shows a snapshot, and follows the stream from there if it goes on.
+   * Goes on in another stream, which is to be started or shown.
    *
-   * @param {Snapshot} snapshot
+   * @param {string} streamId
+   * @param {number} start of its text
+   * @param {(told: any) => any} whole makes what is told of it that of the answer
    */
-  show(snapshot) {
+  goOn(streamId, start, whole) {
+    this.leave();
+    this.streamId = streamId;
+    this.outcome = "unknown";
+    this.#start = start;
+    this.#whole = whole;
+  }
+
+  /**
+   * Shows the snapshot of its stream, and follows it from there if it goes on.
+   *
+   * @param {Snapshot} part
+   */
+  show(part) {
+    const snapshot = this.#whole(part);
     this.#copy(snapshot.text);
     this.#started(snapshot);
     if (!isLive(snapshot)) return this.#close(snapshot);
@@ -99,7 +118,7 @@ export class Answer {
   /** @param {import("./types.js").Options} how */
   #follow({ params = {}, ...how }) {
     const handlers = {
-      onStarted: (/** @type {Snapshot} */ snapshot) => this.#started(snapshot),
+      onStarted: (/** @type {Snapshot} */ part) => this.#started(this.#whole(part)),
       onOpen: () => this.#opened(),
       onChunk: (/** @type {import("./types.js").Chunk} */ chunk) => this.#grow(chunk),
       onHeartbeat: () => this.#goesOn(),
@@ -107,15 +126,16 @@ export class Answer {
       onError: (/** @type {Terminal} */ error) => this.#failed(error),
       onLost: () => this.#lost(),
       onReconnecting: (/** @type {import("./types.js").Wait} */ wait) => this.#reconnecting(wait),
-      onFresh: (/** @type {Snapshot} */ snapshot) => this.#fresh(snapshot),
-      onEnd: (/** @type {Snapshot} */ snapshot) => {
+      onFresh: (/** @type {Snapshot} */ part) => this.#fresh(this.#whole(part)),
+      onEnd: (/** @type {Snapshot} */ part) => {
+        const snapshot = this.#whole(part);
         this.#close(snapshot);
         this.#announceEnd(snapshot);
       },
       onRefused: (/** @type {ApiError} */ error) => this.#refused(error),
     };
     const options = { ...how, params: { ...params, stream_id: this.streamId }, handlers };
-    this.#line = this.#following.begin(options, () => this.#text);
+    this.#line = this.#following.begin(options, () => this.#text.slice(this.#start));
   }
 
   /** @param {Snapshot} snapshot */
@@ -199,7 +219,7 @@ export class Answer {
     const reason = done["finish_reason"];
     this.#settle(done);
     this.#view.setState(reason === "cancelled" ? "cancelled" : "done");
-    this.#view.setNote(ending(reason), reason === "cancelled");
+    this.#view.setNote(ending(reason), reason === "cancelled", reason !== "content_filter");
     this.#announceFinish(reason, done["latency_ms"]);
     void this.#refresh();
   }
@@ -207,16 +227,16 @@ export class Answer {
   /** @param {Terminal} error */
   #failed(error) {
     this.#settle(error);
-    this.#fail(failure(error["error_type"], error["error"]));
+    this.#fail(failure(error["error_type"], error["error"]), true);
     void this.#refresh();
   }
 
   /** @param {Snapshot} snapshot of a closed stream */
   #close(snapshot) {
-    const { status, text, completion_tokens: tokens } = snapshot;
+    const { status, text, completion_tokens: tokens, finish_reason: reason } = snapshot;
     this.#view.setState(status === "error" || status === "cancelled" ? status : "done");
-    if (status === "error") this.#view.setNote(failure(snapshot.error_type, snapshot.error), true);
-    else if (status === "cancelled") this.#view.setNote(ending("cancelled"), true);
+    if (status === "error") this.#view.setNote(failure(snapshot.error_type, snapshot.error), true, true);
+    else if (ending(reason)) this.#view.setNote(ending(reason), status === "cancelled", reason !== "content_filter");
     else if (text === "" && tokens) this.#view.setNote("The text of this answer was removed. Its cost is kept.");
   }
 
@@ -237,18 +257,22 @@ export class Answer {
     this.#announce(`Finished: ${count(words)} ${words === 1 ? "word" : "words"}${time}.`);
   }
 
-  /** @param {string} sentence */
-  #fail(sentence) {
+  /**
+   * @param {string} sentence
+   * @param {boolean} [canContinue]
+   */
+  #fail(sentence, canContinue) {
     this.#view.flush();
     this.#view.setState("error");
-    this.#view.setNote(sentence, true);
+    this.#view.setNote(sentence, true, canContinue);
     this.#announce(sentence, { noted: true });
   }
 
   /** The terminal event has no time to the first token; the snapshot has everything. */
   async #refresh() {
-    const snapshot = await this.#api.snapshot(this.streamId).catch(() => null);
-    if (snapshot !== null) this.#take(snapshot);
+    const id = this.streamId;
+    const snapshot = await this.#api.snapshot(id).catch(() => null);
+    if (snapshot !== null && id === this.streamId) this.#take(this.#whole(snapshot));
   }
 
   /** @param {Snapshot} snapshot */
@@ -261,8 +285,9 @@ export class Answer {
     this.#showFacts(live ? {} : { ...final(snapshot), firstTokenMs: snapshot.first_token_ms });
   }
 
-  /** @param {Terminal} data */
-  #settle(data) {
+  /** @param {Terminal} terminal */
+  #settle(terminal) {
+    const data = this.#whole(terminal);
     this.#view.flush();
     this.#tokensIn = data["prompt_tokens"] ?? null;
     this.#tokensOut = data["completion_tokens"] ?? null;

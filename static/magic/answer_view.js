@@ -11,6 +11,7 @@ import { TextFlow } from "./text_flow.js";
  * @typedef {object} Wishes what the view tells
  * @property {() => void} onGrow the page has changed
  * @property {() => void} onRetry
+ * @property {() => void} onContinue
  * @property {() => void} onRegenerate
  * @property {(message: string) => void} onEdit the question, asked anew in other words
  * @property {(step: 1 | -1) => void} onVersion
@@ -111,6 +112,7 @@ export class AnswerView {
     const over = state === "done" || state === "cancelled" || state === "error";
     this.#ending = over ? state : null;
     if (over) this.#flow.end();
+    else this.#flow.reopen();
     if (!over || this.#flow.isDrained) this.#show(state);
   }
 
@@ -123,9 +125,11 @@ export class AnswerView {
   /**
    * @param {string} sentence empty: no note
    * @param {boolean} [canRetry]
+   * @param {boolean} [canContinue] where there is a text
    */
-  setNote(sentence, canRetry = false) {
+  setNote(sentence, canRetry = false, canContinue = false) {
     this.#part("note").textContent = sentence;
+    this.#part("continue").hidden = !canContinue || this.chars === 0;
     this.#part("retry").hidden = !canRetry;
     const line = this.#part("note").parentElement;
     if (line) line.hidden = sentence === "";
@@ -165,10 +169,11 @@ export class AnswerView {
   }
 
   #listen() {
-    const { onRetry, onRegenerate, onVersion } = this.#wishes;
+    const { onRetry, onContinue, onRegenerate, onVersion } = this.#wishes;
     /** @type {Record<string, (event: Event) => void>} */
     const clicks = {
       retry: onRetry,
+      continue: onContinue,
       regenerate: onRegenerate,
       previous: () => onVersion(-1),
       next: () => onVersion(1),

@@ -6,6 +6,7 @@
  * @property {"queued" | "streaming" | "done" | "error" | "cancelled"} status
  * @property {string | null} conversation_id
  * @property {string | null} parent_id
+ * @property {string | null} [continues] the stream whose answer it goes on with
  * @property {string} model
  * @property {string} message
  * @property {string} text
@@ -18,6 +19,7 @@
  * @property {"pending" | "provider" | "estimated" | "unknown"} cost_state
  * @property {number | null} latency_ms
  * @property {number | null} first_token_ms
+ * @property {string | null} [finish_reason]
  * @property {string | null} error_type
  * @property {string | null} error
  * @property {string | null} [pruned_at] when its text was removed
@@ -32,7 +34,8 @@
  * @typedef {{ detail?: string, title?: string, error_type?: string, errors?: BadParameter[] }} Problem
  * @typedef {object} StartRequest
  * @property {string} stream_id
- * @property {string} message
+ * @property {string} [message]
+ * @property {string} [continues] the stream to go on with, in place of a message
  * @property {string} [model]
  * @property {string} [conversation_id]
  * @property {string} [parent_id]

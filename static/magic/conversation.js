@@ -9,8 +9,12 @@ import { VersionTree } from "./version_tree.js";
 const SHOWN = 20;
 const LOADED_AT_ONCE = 4;
 
+/** For answers that go on where they were cut off, which few do. */
+const joining = () => import("./joining.js");
+const tipOf = (/** @type {Turn} */ turn) => turn.tip ?? turn.stream_id;
+
 /**
- * @typedef {import("./api.js").Snapshot} Snapshot
+ * @typedef {import("./joining.js").Turn} Turn
  * @typedef {Omit<import("./api.js").StartRequest, "stream_id" | "message">} Asked
  *
  * @typedef {object} Shown a turn on the page
@@ -35,7 +39,7 @@ const LOADED_AT_ONCE = 4;
 /** One conversation on the page: its versions, the turns that are shown, and what can be done with them. */
 export class Conversation {
   #env;
-  /** @type {VersionTree<Snapshot>} */
+  /** @type {VersionTree<Turn>} */
   #tree = new VersionTree();
   /** @type {Map<string, Shown>} */
   #shown = new Map();
@@ -70,10 +74,10 @@ export class Conversation {
 
   /** What is still being written counts with what it took so far. */
   get total() {
-    const { last } = this;
-    const facts = last?.view.facts;
+    const facts = this.last?.view.facts;
     if (!facts?.live || facts.cost === null) return totalOf(this.#tree.turns);
-    const others = this.#tree.turns.filter(({ stream_id: id }) => id !== last?.answer.streamId);
+    const end = this.#tree.path.at(-1);
+    const others = this.#tree.turns.filter((turn) => turn !== end);
     return totalOf([...others, { total_cost: facts.cost, cost_state: "estimated" }]);
   }
 
@@ -82,7 +86,16 @@ export class Conversation {
     const streams = await this.#env.conversations.streams(this.id);
     if (this.#closed) return;
     const known = this.#tree.turns.length;
-    for (const stream of streams) this.#tree.add(stream);
+    const joins = streams.some(({ continues }) => continues);
+    /** @type {Turn[]} */
+    const turns = joins ? (await joining()).turnsOf(streams) : streams;
+    for (const turn of turns) {
+      turn.tip ??= this.#tree.get(turn.stream_id)?.tip;
+      this.#tree.add(turn);
+      const shown = this.#shown.get(turn.stream_id);
+      // Another tab went on with it.
+      if (shown && shown.answer.streamId !== tipOf(turn) && !this.isBusy) void this.#loadText(turn);
+    }
     if (this.#tree.turns.length > known || known === 0) this.#render();
     this.#env.onChange(this);
   }
@@ -143,7 +156,7 @@ export class Conversation {
    */
   #start(message, parent, template = "") {
     const beginning = this.#tree.turns.length > 0 ? { from_start: true } : {};
-    const position = parent === null ? beginning : { parent_id: parent };
+    const position = parent === null ? beginning : { parent_id: this.#tree.get(parent)?.tip ?? parent };
     const origin = template === "" ? {} : { template };
     const request = { message, conversation_id: this.id, ...position, ...origin, ...this.#env.options() };
     const id = newStreamId();
@@ -166,14 +179,26 @@ export class Conversation {
     if (turn !== undefined) this.#start(message, turn.parent_id);
   }
 
+  /** @param {string} id of a turn that was cut off */
+  async #continue(id) {
+    const turn = this.#tree.get(id);
+    if (turn === undefined || this.isBusy) return;
+    try {
+      (await joining()).goOn(this.#shown.get(id), tipOf(turn));
+    } catch {
+      this.#env.announce("The server can't be reached. Try again.");
+    }
+  }
+
   /** @param {string} id of a turn that failed */
   #retry(id) {
     const turn = this.#tree.get(id);
     const shown = this.#shown.get(id);
     if (turn === undefined || shown === undefined) return;
     // Where no answer came the start may have arrived: repeated under its own id it is not paid twice.
-    if (shown.answer.outcome === "unknown") return shown.send();
-    if (shown.answer.outcome === "refused") {
+    const { outcome, streamId } = shown.answer;
+    if (outcome === "unknown" || (outcome === "refused" && tipOf(turn) !== streamId)) return shown.send();
+    if (outcome === "refused") {
       this.#tree.remove(id);
       this.#shown.delete(id);
     }
@@ -212,7 +237,7 @@ export class Conversation {
     this.#env.onChange(this);
   }
 
-  /** @param {Snapshot[]} waiting the one to load first in front */
+  /** @param {Turn[]} waiting the one to load first in front */
   async #loadTexts(waiting) {
     const worker = async () => {
       for (let turn = waiting.shift(); turn !== undefined; turn = waiting.shift()) await this.#loadText(turn);
@@ -220,16 +245,15 @@ export class Conversation {
     await Promise.all(Array.from({ length: LOADED_AT_ONCE }, worker));
   }
 
-  /** @param {Snapshot} turn */
-  async #loadText({ stream_id: id }) {
-    const shown = this.#shown.get(id);
+  /** @param {Turn} turn */
+  async #loadText(turn) {
+    const answer = this.#shown.get(turn.stream_id)?.answer;
     try {
-      const snapshot = await this.#env.api.snapshot(id);
-      if (this.#closed) return;
-      this.#tree.add(snapshot);
-      shown?.answer.show(snapshot);
+      const snapshot = await this.#env.api.snapshot(tipOf(turn));
+      if (answer && turn.parts) await (await joining()).rejoin(answer, turn.parts, this.#env.api);
+      if (!this.#closed) answer?.show(snapshot);
     } catch {
-      shown?.answer.unavailable();
+      answer?.unavailable();
     }
   }
 
@@ -243,6 +267,7 @@ export class Conversation {
       newWriter: this.#env.newWriter,
       onGrow: () => this.#env.transcript.grown(),
       onRetry: () => this.#retry(id),
+      onContinue: () => this.#continue(id),
       onRegenerate: () => this.#askAgain(id, message),
       onEdit: (words) => this.#askAgain(id, words),
       onVersion: (step) => this.#choose(id, step),
@@ -257,13 +282,17 @@ export class Conversation {
   }
 
   /**
-   * The server has a turn now.
+   * The server has a turn now, or more of it.
    *
    * @param {Shown} shown
+   * @param {Turn | undefined} turn
    */
-  #tell(shown) {
+  #tell(shown, turn) {
     shown.told = true;
-    const isNews = this.isNew || shown.view.text === "";
+    const { streamId } = shown.answer;
+    const isMore = turn !== undefined && tipOf(turn) !== streamId;
+    if (isMore) turn.tip = streamId;
+    const isNews = this.isNew || isMore || shown.view.text === "";
     this.isNew = false;
     if (isNews) this.#env.onStarted(this);
   }
@@ -277,7 +306,7 @@ export class Conversation {
     const turn = this.#tree.get(id);
     const shown = this.#shown.get(id);
     const facts = shown?.view.facts;
-    if (shown?.answer.outcome === "started" && !shown.told) this.#tell(shown);
+    if (shown?.answer.outcome === "started" && !shown.told) this.#tell(shown, turn);
     if (turn !== undefined && facts && !facts.live) {
       const state = facts.cost === null ? "unknown" : facts.estimated ? "estimated" : "provider";
       this.#tree.add({ ...turn, total_cost: facts.cost, cost_state: state });

@@ -8,8 +8,8 @@ const ADVICE = {
   provider_timeout: "The model's provider did not answer in time. Try again, or choose another model.",
   provider_auth: "The provider refused this server's key. Choose another model, or tell whoever runs this server.",
   invalid_request: "The provider refused this message. Change it, or choose another model.",
-  interrupted: "Interrupted: the server stopped while writing. What was written is kept. Try again for a whole answer.",
-  timeout: "The answer took longer than this server allows. What was written is kept. Ask for something shorter.",
+  interrupted: "Interrupted: the server stopped while writing. What was written is kept: continue it, or try again.",
+  timeout: "The answer took longer than this server allows. What was written is kept. Continue it, or ask for something shorter.",
   internal: "Something went wrong on the server. Try again.",
 };
 

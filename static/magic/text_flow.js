@@ -74,6 +74,13 @@ export class TextFlow {
     this.flush();
   }
 
+  /** There is more to come: what went on is one text with it. */
+  reopen() {
+    if (!this.#over) return;
+    this.#over = false;
+    this.restart();
+  }
+
   /** Writes now what fits into a frame. */
   flush() {
     this.#cancel();

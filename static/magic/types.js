@@ -33,7 +33,7 @@
  * @typedef {object} Options
  * @property {Record<string, string | number | null | undefined>} [params] query parameters; `last_event_id` is the last
  *   event that the caller has
- * @property {{ message: string, [name: string]: unknown } | null} [start] what to ask: sent by POST under the
+ * @property {{ message?: string, continues?: string, [name: string]: unknown } | null} [start] what to ask: sent by POST under the
  *   `stream_id`, again and again until the server has it. Left out: the stream is only attached to
  * @property {(request: any) => Promise<Snapshot>} [post] how to start, in place of a plain `fetch`
  * @property {{ steps?: readonly number[], jitter?: number }} [retry] see `Backoff`

@@ -28,6 +28,7 @@ MOST_ISSUERS = 1000
 """API keys, with sessions and open access, among whose users a search looks."""
 
 TIMES = ("created_at", "dispatched_at", "finished_at", "first_token", "duration", "sealed_at", "pruned_at")
+PLACE = ("conversation_id", "parent", "continues")
 TEXTS = ("message", "system", "answer")
 
 
@@ -57,7 +58,7 @@ class StreamAdmin(StreamActions, ReadOnlyAdmin):
     actions = ("stop", "export", "forget")
     fieldsets = (
         (None, {"fields": ("stream_id", "status", "finish_reason", "error_type", "error", "events")}),
-        ("Asked", {"fields": ("owner", "conversation_id", "parent", "model", "provider", "template", *TEXTS)}),
+        ("Asked", {"fields": ("owner", *PLACE, "model", "provider", "template", *TEXTS)}),
         ("Parameters", {"fields": ("temperature", "max_tokens", "fingerprint", "request_id", "format")}),
         (
             "Times",

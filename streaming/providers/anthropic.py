@@ -60,6 +60,10 @@ _FINISH_REASONS = {
 _TAKES_TEMPERATURE = re.compile(
     r"claude-(?:instant|v?[1-3](?!\d)|(?:opus|sonnet|haiku)-(?:3(?!\d)|4(?!\d|[-.](?:[789]|\d\d)(?!\d))))"
 )
+# Up to version 4.5. Later models answer 400 to a conversation that ends with an assistant's message.
+_TAKES_PREFIX = re.compile(
+    r"claude-(?:instant|v?[1-3](?!\d)|(?:opus|sonnet|haiku)-(?:3(?!\d)|4(?!\d|[-.](?:[6789]|\d\d)(?!\d))))"
+)
 _FAMILY = "claude-"
 
 
@@ -96,7 +100,7 @@ class AnthropicProvider(Provider):
             body=request_body(prompt),
             patience=self._patience,
         )
-        return read_answer(events, MessageAnswer())
+        return read_answer(events, MessageAnswer(prompt.seam))
 
     def most_output_tokens(self, prompt: Prompt) -> int | None:
         return _max_tokens(prompt)
@@ -120,11 +124,14 @@ def request_body(prompt: Prompt) -> dict[str, Any]:
 
     The temperature, 0 to 2 elsewhere, is 0 to 1 here: a higher one is sent as 1. To models that take none
     (all after version 4.6) none is sent: a parameter that only tunes does not fail a stream.
+    The text so far is the beginning of the answer for models that take one, which must not end with a blank;
+    others (all after version 4.5, and those of other families) are instructed to go on from it.
     """
     model = upstream_name(prompt.model)
+    turns = prompt.prefixed_turns if takes_prefix(model) else prompt.instructed_turns
     body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": turn.role, "content": turn.content} for turn in alternating(prompt.turns)],
+        "messages": [{"role": turn.role, "content": turn.content} for turn in alternating(turns)],
         "max_tokens": _max_tokens(prompt),
         "stream": True,
     }
@@ -159,6 +166,11 @@ def _max_tokens(prompt: Prompt) -> int:
 def takes_temperature(model: str) -> bool:
     """Whether ``model``, an upstream name, accepts a temperature; names of other families are taken to."""
     return not model.startswith(_FAMILY) or _TAKES_TEMPERATURE.match(model) is not None
+
+
+def takes_prefix(model: str) -> bool:
+    """Whether ``model``, an upstream name, goes on from an assistant's message at the end."""
+    return _TAKES_PREFIX.match(model) is not None
 
 
 def read_usage(start: object, end: object) -> Usage | None:
@@ -221,8 +233,8 @@ _READ = frozenset(
 class MessageAnswer(Answer):
     """What was read of one message so far."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, seam: str = "") -> None:
+        super().__init__(seam)
         self._stop_reason = ""
         self._start_usage: object = None
         self._end_usage: object = None

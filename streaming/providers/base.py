@@ -17,15 +17,53 @@ class Turn:
     content: str
 
 
+INSTRUCTION = (
+    "Your answer was cut off. Go on exactly where it stopped, with the very next character: a blank or a line break, "
+    "where one is due there, else the rest of the word. Repeat nothing of it, and say nothing about this."
+)
+"""Asks for the rest of an answer where the wire has no way to say so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is asked of a model. ``turns`` ends with the user's message; None means the provider's default."""
+    """What is asked of a model. ``turns`` ends with the user's message; None means the provider's default.
+
+    ``so_far``: what the model has already said in answer to it, and is to go on from.
+    """
 
     model: str
     turns: tuple[Turn, ...]
     system: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    so_far: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is sent."""
+        return (self.system or "", *(turn.content for turn in self.turns), self.so_far)
+
+    @property
+    def beginning(self) -> str:
+        """The text so far as it is sent: without the blanks at its end, which servers refuse or cut off."""
+        return self.so_far.rstrip()
+
+    @property
+    def seam(self) -> str:
+        """Those blanks. A model that says them again says nothing new by it."""
+        return self.so_far[len(self.beginning) :]
+
+    @property
+    def instructed_turns(self) -> tuple[Turn, ...]:
+        """``turns``, and the text so far with the instruction to go on from it, where there is any."""
+        if not self.beginning:
+            return self.turns
+        return (*self.turns, Turn("assistant", self.beginning), Turn("user", INSTRUCTION))
+
+    @property
+    def prefixed_turns(self) -> tuple[Turn, ...]:
+        """``turns``, and the text so far as the beginning of the answer, where there is any."""
+        return (*self.turns, Turn("assistant", self.beginning)) if self.beginning else self.turns
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class CompatibleProvider(Provider):
             base_url=self._server.base_url,
             key=self._server.key,
             patience=self._patience,
+            continuation=self._server.continuation,
         )
 
     async def aclose(self) -> None:

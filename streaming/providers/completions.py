@@ -17,30 +17,42 @@ from streaming.providers.base import Finish, Piece, Prompt
 from streaming.providers.decoder import ServerSentEvent
 from streaming.providers.wire import Answer, broken, count, decode, detail, failed, numbers, read_answer
 
+PREFIX, CONTINUE = "prefix", "continue_final_message"
+CONTINUATIONS = ("", PREFIX, CONTINUE)
+"""How a server is told to go on from the text so far: by an instruction, which is all that OpenAI's own takes; by a
+mark on the last message (Mistral, DeepSeek); by parameters (vLLM, SGLang)."""
+
 
 def stream_completion(
-    prompt: Prompt, *, model: str, base_url: str, key: str, patience: http.Patience
+    prompt: Prompt, *, model: str, base_url: str, key: str, patience: http.Patience, continuation: str = ""
 ) -> AsyncGenerator[Sequence[Piece], None]:
     """Ask ``base_url`` (up to and including its version) for ``model``; see ``Provider.stream``.
 
-    Without a ``key`` no Authorization header is sent.
+    Without a ``key`` no Authorization header is sent. ``continuation``: one of CONTINUATIONS; empty: what is known of
+    the address.
     """
     base_url, key = base_url.strip().rstrip("/"), key.strip()
     events = http.post_for_events(
         f"{base_url}/chat/completions",
         headers={"Authorization": f"Bearer {key}"} if key else {},
-        body=request_body(prompt, model, base_url),
+        body=request_body(prompt, model, base_url, continuation),
         patience=patience,
     )
-    return read_answer(events, CompletionAnswer())
+    return read_answer(events, CompletionAnswer(prompt.seam))
 
 
-def request_body(prompt: Prompt, model: str, base_url: str) -> dict[str, Any]:
+def request_body(prompt: Prompt, model: str, base_url: str, continuation: str = "") -> dict[str, Any]:
     """The JSON of a chat completion request. What the prompt leaves open is left out."""
-    messages = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
+    continuation = continuation or (PREFIX if _takes_prefix(base_url) else "")
+    turns = prompt.prefixed_turns if continuation else prompt.instructed_turns
+    messages: list[dict[str, Any]] = [{"role": turn.role, "content": turn.content} for turn in turns]
+    if prompt.beginning and continuation == PREFIX:
+        messages[-1]["prefix"] = True
     if prompt.system is not None:
         messages.insert(0, {"role": "system", "content": prompt.system})
     body: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
+    if prompt.beginning and continuation == CONTINUE:
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
     if not _is_mistral(base_url):
         # Mistral refuses the field, and sends the usage without being asked.
         body["stream_options"] = {"include_usage": True}
@@ -102,8 +114,8 @@ _decoder = msgspec.json.Decoder(_Chunk)
 class CompletionAnswer(Answer):
     """What was read of one chat completion so far."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, seam: str = "") -> None:
+        super().__init__(seam)
         self._finish_reason = ""
         self._usage: object = None
 
@@ -154,6 +166,11 @@ def _told_error(error: object) -> ProviderError:
 
 def _is_mistral(base_url: str) -> bool:
     return _host(base_url) == "api.mistral.ai"
+
+
+def _takes_prefix(base_url: str) -> bool:
+    """Mistral's own API, and DeepSeek's under its address for what is new."""
+    return _is_mistral(base_url) or base_url.strip().rstrip("/") == "https://api.deepseek.com/beta"
 
 
 def _host(base_url: str) -> str:

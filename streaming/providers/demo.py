@@ -11,8 +11,8 @@ message                       answer
 anything else                 a page about this system, chosen by the message
 ============================  ==========================================================================
 
-The same message always gives the same deltas. What is paced is paced by the clock: a delta that is late
-does not delay the next. Usage is exact by ``count_tokens``, delta by delta.
+The same message always gives the same deltas, a continuation those that are left. What is paced is paced by the
+clock: a delta that is late does not delay the next. Usage is exact by ``count_tokens``, delta by delta.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DemoProvider(Provider):
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Sequence[Piece], None]:
         script = read_script(prompt.turns[-1].content, settings.DEMO_TOKENS_PER_SECOND)
-        limit = _Limit(script.deltas, prompt.max_tokens)
+        limit = _Limit(_rest(script.deltas, prompt.so_far), prompt.max_tokens)
         if script.silence:
             await self._sleep(script.silence)
         async for deltas in self._paced(iter(limit), script.per_second):
@@ -132,8 +132,20 @@ class _Limit:
 
 
 def prompt_tokens(prompt: Prompt) -> int:
-    """The tokens of all turns and of the system prompt, by ``count_tokens``."""
-    return sum(count_tokens(turn.content) for turn in prompt.turns) + count_tokens(prompt.system or "")
+    """The tokens of all that is sent, by ``count_tokens``."""
+    return sum(map(count_tokens, prompt.texts))
+
+
+def _rest(deltas: Iterable[str], so_far: str) -> Iterator[str]:
+    """``deltas`` from where ``so_far`` ends; where it says something else, from there."""
+    at = 0
+    for content in deltas:
+        if at < len(so_far) and so_far.startswith(content, at):
+            at += len(content)
+            continue
+        rest = so_far[at : at + len(content)]
+        yield content.removeprefix(rest)
+        at = len(so_far)
 
 
 def read_script(message: str, per_second: float) -> Script:

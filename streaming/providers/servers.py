@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from streaming.conf import own_setting, settings
+from streaming.providers.completions import CONTINUATIONS
 
 TAKEN_NAMES = frozenset({"openai", "anthropic", "demo"})
 """Names that mean a provider of their own."""
@@ -41,6 +42,11 @@ class Server:
         """The server's own names of the models in ``NAME_MODELS``, a comma-separated list."""
         return [name for name in map(str.strip, own_setting(f"{self.setting}_MODELS").split(",")) if name]
 
+    @property
+    def continuation(self) -> str:
+        """``NAME_CONTINUATION``: one of CONTINUATIONS; empty: what is known of the address."""
+        return own_setting(f"{self.setting}_CONTINUATION").strip()
+
 
 def servers() -> list[Server]:
     """The servers of ``STREAM_OPENAI_COMPATIBLE``, in that order; entries with a problem are left out."""
@@ -72,6 +78,8 @@ def read_servers(text: str) -> tuple[list[Server], list[str]]:
             problem = f"{name}: this name, or one with the same {server.setting}_API_KEY, is there twice."
         elif reason := _address_problem(base_url):
             problem = f"{name}: its address {reason}."
+        elif server.continuation not in CONTINUATIONS:
+            problem = f"{name}: {server.setting}_CONTINUATION is neither {' nor '.join(filter(None, CONTINUATIONS))}."
         else:
             found[server.setting] = server
             continue

@@ -23,12 +23,13 @@ MOST_NAME_CHARS = 64
 
 
 class Answer(ABC):
-    """One answer on its way in: events in, pieces out."""
+    """One answer on its way in: events in, pieces out. ``seam``: see ``Prompt.seam``."""
 
-    def __init__(self) -> None:
+    def __init__(self, seam: str = "") -> None:
         self.is_done = False
         """The server said that nothing follows; what follows nevertheless is not read."""
         self.has_text = False
+        self._seam = seam
         self._characters = Characters()
 
     def read(self, events: Sequence[ServerSentEvent]) -> tuple[list[Piece], ProviderError | None]:
@@ -55,8 +56,17 @@ class Answer(ABC):
         """The delta of ``content``, where it has whole characters."""
         if content and (whole := self._characters.add(content)):
             self.has_text = True
-            return (Delta(whole),)
+            if self._seam:
+                whole = self._after_seam(whole)
+            return (Delta(whole),) if whole else ()
         return ()
+
+    def _after_seam(self, content: str) -> str:
+        """``content`` without the blanks with which the text before it ended."""
+        pairs = enumerate(zip(self._seam, content, strict=False))
+        same = next((at for at, (ours, theirs) in pairs if ours != theirs), min(len(self._seam), len(content)))
+        self._seam = self._seam[same:] if same == len(content) else ""
+        return content[same:]
 
     def rest(self) -> list[Piece]:
         """The delta of a character whose second half never came."""

@@ -142,6 +142,7 @@ ASKS: dict[str, Ask] = {
     "resume by header": lambda who, name, user: who.get(stream_id=name, headers={"Last-Event-ID": "0"}, **user),
     "resume a request": lambda who, name, user: who.get(stream_id=name, last_event_id=0, message=MESSAGE, **user),
     "follow": lambda who, name, user: who.post({"message": MESSAGE, "parent_id": name, **user}),
+    "continue": lambda who, name, user: who.post({"continues": name, **user}),
     "cancel": lambda who, name, user: who.send("DELETE", f"/api/v1/stream/{name}?{query(user)}"),
     "cancel by POST": lambda who, name, user: who.form(user, path=f"/api/v1/stream/{name}/cancel"),
     # The last, since from then on the stranger has a stream of that id.

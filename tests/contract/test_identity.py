@@ -25,6 +25,7 @@ ASK_FOR_A_STREAM: list[Ask] = [
     lambda who, name: who.get(stream_id=name, message="/count 9 0", last_event_id=0),
     lambda who, name: who.begin(stream_id=name),
     lambda who, name: who.post({"message": MESSAGE, "parent_id": name}),
+    lambda who, name: who.post({"continues": name}),
     lambda who, name: who.get("/api/v1/streams", before=name),
 ]
 

@@ -254,3 +254,11 @@ def test_everything_else_is_told_before_429_and_429_before_503(full: tuple[Serve
     assert anyone.begin(**{**asked, "user_id": fresh("u")}, model=MODEL).status == 503
     assert anyone.begin(**{**asked, "user_id": fresh("u")}).status == 503
     assert anyone.begin(user_id=user, stream_id="live", message="/sleep 100").status == 200
+
+
+def test_a_continuation_counts_as_a_message(limited: Callable[..., Server]) -> None:
+    someone, _ = session(limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR="2"))
+    someone.post({"stream_id": "s1", "message": "/count 9 0", "max_tokens": 1})
+    assert someone.post({"stream_id": "s2", "continues": "s1"}).status == 200
+    refused(someone.begin(stream_id="s3", continues="s2"), "rate_limited")
+    assert someone.snapshot("s3").status == 404

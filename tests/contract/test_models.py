@@ -127,7 +127,8 @@ def test_the_stream_endpoint_is_described_with_all_its_parameters_and_refusals(a
     assert set(operations) == {"get", "post"}
     for operation in operations.values():
         names = {parameter["name"] for parameter in operation["parameters"]}
-        assert names >= {"user_id", "message", "model", "stream_id", "last_event_id", "parent_id", "Last-Event-ID"}
+        assert names >= {"user_id", "message", "model", "stream_id", "last_event_id", "parent_id", "continues"}
+        assert "Last-Event-ID" in names
         assert {"200", "204", "400", "401", "403", "404", "409", "410", "413", "415", "429", "503"} <= set(
             operation["responses"]
         )

@@ -13,7 +13,7 @@ from tests.contract.wire import CANARY, FORM, JSON, STREAM, Client, fresh, multi
 from tests.frames import text_of
 
 MESSAGE = f"/echo {CANARY}"
-IDENTIFIERS = ("user_id", "stream_id", "conversation_id", "parent_id")
+IDENTIFIERS = ("user_id", "stream_id", "conversation_id", "parent_id", "continues")
 TEXTS = ("message", "system")
 NOT_A_STRING: tuple[Any, ...] = (True, False, 0, 1, 1.5, 10**30, [], ["a"], {}, {"a": "b"})
 NOT_AN_INTEGER: tuple[Any, ...] = (
@@ -181,6 +181,7 @@ def test_all_that_is_wrong_is_told_at_once(anyone: Client) -> None:
         "last_event_id": -2,
         "conversation_id": [],
         "parent_id": {},
+        "continues": "a b",
         "system": 1,
         "temperature": 9,
         "max_tokens": 0,

@@ -15,7 +15,7 @@ from tests.frames import Frame
 FIELDS = {
     *("stream_id", "user_id", "conversation_id", "parent_id", "model", "provider", "status", "message", "text"),
     *("last_event_id", "prompt_tokens", "completion_tokens", "total_tokens", "total_cost", "cost_state", "latency_ms"),
-    *("first_token_ms", "created_at", "finished_at", "error_type", "error"),
+    *("first_token_ms", "created_at", "finished_at", "error_type", "error", "continues"),
 }
 
 

@@ -17,7 +17,7 @@ EXAMPLES = 250
 NAMES = st.sampled_from(
     [
         *("user_id", "message", "model", "stream_id", "last_event_id", "conversation_id", "parent_id", "system"),
-        *("temperature", "max_tokens", "limit", "before", "q", "unknown", "", "\0", "user_id[]"),
+        *("continues", "temperature", "max_tokens", "limit", "before", "q", "unknown", "", "\0", "user_id[]"),
     ]
 )
 LIKELY = st.sampled_from(

@@ -43,7 +43,9 @@ class Who:
     def own(self) -> str:
         """A new stream of theirs, finished; its conversation has the same name, and its message tells it."""
         name = fresh("known")
-        begun = self.send("POST", STREAM, {"message": f"/echo {name}", "stream_id": name, "conversation_id": name})
+        asked = {"message": f"/echo {name} and more", "stream_id": name, "conversation_id": name}
+        # Cut off, so that its owner may continue it.
+        begun = self.send("POST", STREAM, {**asked, "max_tokens": "11"})
         assert begun.status == 201, begun.body
         self.client.closed(name, **({"user_id": self.user_id} if self.user_id else {}))
         return name
@@ -60,6 +62,7 @@ OWNED: dict[tuple[str, str], tuple[Ask, ...]] = {
     ("POST", STREAM): (
         lambda who, name: who.send("POST", STREAM, {"stream_id": name}),
         lambda who, name: who.send("POST", STREAM, {"message": "/count 1 0", "parent_id": name}),
+        lambda who, name: who.send("POST", STREAM, {"continues": name}),
     ),
     ("GET", "/api/v1/streams"): (
         lambda who, name: who.send("GET", "/api/v1/streams", {"before": name}),

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from streaming.providers.base import INSTRUCTION
 from tests.commands import run
 from tests.faults.conftest import MODEL, NO_LIMITS, NewDatabase
 from tests.faults.records import Records
@@ -167,6 +168,11 @@ def test_what_one_web_process_starts_a_worker_produces_and_another_web_process_r
     assert cancel(there, "s4")["status"] == "cancelled"
     call = upstream.wait_for_end(3)
     assert call.ended == "client_left" and call.ended_at is not None and call.ended_at - asked_at < 1
+
+    asked_again = {"user_id": "u1", "stream_id": "s5", "continues": "s4"}
+    httpx.post(f"{here.url}/api/v1/stream", json=asked_again, headers={"Accept": "application/json"}, trust_env=False)
+    turns = upstream.wait_for_end(4).body["messages"]
+    assert [turn["content"] for turn in turns] == [SLOW, there.snapshot("s4")["text"].rstrip(), INSTRUCTION]
 
 
 def test_a_killed_worker_s_streams_end_interrupted_and_are_asked_for_once(
