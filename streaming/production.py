@@ -20,7 +20,7 @@ logger = logging.getLogger("streaming.production")
 CANCEL_SECONDS = 0.25
 """How often a process looks whether one of its streams was cancelled elsewhere, where nobody tells it (``notices``)."""
 
-HEAR_AGAIN_SECONDS = 0.5
+HEAR_AGAIN_SECONDS = 1.0
 """Until it is tried again to hear of cancels."""
 
 

@@ -6,6 +6,7 @@ second finds in SQL that the stream is taken.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ from django.utils import timezone
 from streaming import cancels, metrics
 from streaming.conf import settings
 from streaming.endings import CANCELLED, NOT_BEGUN, Ending
-from streaming.eventlog.base import EventLog
+from streaming.eventlog.base import EventLog, Handover
 from streaming.journal import log_unbegun
 from streaming.queued import Queued, Take, Taken, find_queued, take_all
 from streaming.store import Store
@@ -23,6 +24,9 @@ logger = logging.getLogger("streaming.queue")
 
 ATTEMPT = 1
 """Of whoever takes a queued stream, to produce or to close it; there is no second."""
+
+CLOSE_AT_ONCE = 100
+"""Streams that are closed together, in few transactions."""
 
 HAND_OVER_SECONDS = 2
 """A start that is queued for so long has been handed over, or never will be by who took it from its client."""
@@ -68,27 +72,38 @@ class Queue:
 
     async def keep(self) -> None:
         """End what has waited too long, or is cancelled; hand over again what was lost. For one process at a time."""
-        there = {} if self._log.handover is None else await self._log.handover.waiting()
+        there = await self._handed_over()
         # After Redis: what is there and not queued any more was taken, and not the other way round.
         queued = await self._store.read(find_queued)
         metrics.QUEUED.set(len(queued))
         now = timezone.now()
         overdue = now - timedelta(seconds=settings.STREAM_QUEUE_SECONDS)
-        waiting = []
+        over: list[Queued] = []
+        waiting: list[Queued] = []
         for each in queued:
-            if each.cancelled or each.created_at < overdue:
-                await self.close(each.key, CANCELLED if each.cancelled else NOT_BEGUN)
-            else:
-                waiting.append(each)
-        handed_over = now - timedelta(seconds=HAND_OVER_SECONDS)
-        await self._tidy(there, [each for each in waiting if each.created_at < handed_over], {e.token for e in waiting})
+            (over if each.cancelled or each.created_at < overdue else waiting).append(each)
+        for some in range(0, len(over), CLOSE_AT_ONCE):
+            await asyncio.gather(*map(self._close_over, over[some : some + CLOSE_AT_ONCE]))
+        if self._log.handover is not None and there is not None:
+            await self._tidy(self._log.handover, there, waiting)
 
-    async def _tidy(self, there: dict[str, str], due: list[Queued], wanted: set[str]) -> None:
-        """Make the handover hold what SQL says. ``there``: token by entry."""
-        if self._log.handover is None:
-            return
+    async def _close_over(self, queued: Queued) -> None:
+        await self.close(queued.key, CANCELLED if queued.cancelled else NOT_BEGUN)
+
+    async def _handed_over(self) -> dict[str, str] | None:
+        """Token by entry; None where nobody can tell."""
+        try:
+            return await self._log.handover.waiting() if self._log.handover else None
+        except Exception as error:
+            logger.warning("cannot look at what is handed over", extra={"error": type(error).__name__})
+            return None
+
+    async def _tidy(self, handover: Handover, there: dict[str, str], waiting: list[Queued]) -> None:
+        """Make the handover hold what SQL says."""
+        wanted, there_too = {each.token for each in waiting}, set(there.values())
         if stale := [entry for entry, token in there.items() if token not in wanted]:
-            await self._log.handover.settle(*stale)
-        if lost := [each.token for each in due if each.token not in set(there.values())]:
+            await handover.settle(*stale)
+        due = timezone.now() - timedelta(seconds=HAND_OVER_SECONDS)
+        if lost := [each.token for each in waiting if each.created_at < due and each.token not in there_too]:
             logger.warning("handing over again", extra={"event": "handed_over_again", "streams": len(lost)})
-            await self._log.handover.put(*lost)
+            await handover.put(*lost)

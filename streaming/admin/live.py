@@ -95,7 +95,7 @@ def _look(head: StreamHead, is_alive: bool, viewers: int, now: datetime) -> Live
     return LiveStream(
         stream=head.stream,
         process=head.process,
-        is_orphan=not is_alive,
+        is_orphan=head.process is not None and not is_alive,
         events=end,
         viewers=viewers,
         tokens_per_second=_speed(events),

@@ -6,8 +6,10 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,6 +102,12 @@ def fleet(new_fleet: Callable[[str], Fleet]) -> Fleet:
     return new_fleet("sqlite")
 
 
+def together(*begin: Callable[[], Server]) -> list[Server]:
+    """Start processes at the same time."""
+    with ThreadPoolExecutor(len(begin)) as pool:
+        return list(pool.map(lambda each: each(), begin))
+
+
 def attach(crowd: Crowd, server: Server, stream_id: str, after: int = -1) -> Tape:
     return crowd.read(server.url, stream_id=stream_id, user_id="u1", last_event_id=after)
 
@@ -134,7 +142,7 @@ def test_what_one_web_process_starts_a_worker_produces_and_another_web_process_r
     new_fleet: Callable[[str], Fleet], upstream: Upstream, crowd: Crowd, database: str
 ) -> None:
     fleet = new_fleet(database)
-    here, there, worker = fleet.web(), fleet.web("uvicorn"), fleet.worker()
+    here, there, worker = together(fleet.web, partial(fleet.web, "uvicorn"), fleet.worker)
     assert here.begin("s1", COUNT)["status"] == "queued"
     tapes = [attach(crowd, server, "s1") for server in (here, there)]
     crowd.wait_for_end(*tapes)
@@ -149,6 +157,9 @@ def test_what_one_web_process_starts_a_worker_produces_and_another_web_process_r
     asked = upstream.wait_for_end(2)
     assert [turn["content"] for turn in asked.body["messages"][:2]] == [json.dumps({"text": "One two."}), "One two."]
     assert (asked.body["temperature"], len(upstream.calls)) == (0.5, 2)
+    triaged = there.post("/api/triage", {"user_id": "u1", "content": "I was charged twice."})
+    assert triaged.status_code == 200 and triaged.json()["category"], triaged.text
+
     assert '"start"' in worker.log_text() and '"start"' not in here.log_text() + there.log_text()
 
     here.begin("s4", SLOW, model=MODEL)
@@ -167,7 +178,7 @@ def test_what_one_web_process_starts_a_worker_produces_and_another_web_process_r
 def test_a_killed_worker_s_streams_end_interrupted_and_are_asked_for_once(
     fleet: Fleet, upstream: Upstream, crowd: Crowd
 ) -> None:
-    web, worker = fleet.web(), fleet.worker()
+    web, worker = together(fleet.web, fleet.worker)
     web.begin("demo", LONG)
     web.begin("asked", SLOW, model=MODEL)
     tapes = [attach(crowd, web, stream) for stream in ("demo", "asked")]
@@ -189,7 +200,7 @@ def test_a_killed_worker_s_streams_end_interrupted_and_are_asked_for_once(
 def test_what_a_worker_had_not_dispatched_when_it_was_killed_another_one_runs(
     fleet: Fleet, upstream: Upstream, crowd: Crowd
 ) -> None:
-    web, worker = fleet.web(), fleet.worker()
+    web, worker = together(fleet.web, fleet.worker)
     worker.send(signal.SIGSTOP)
     web.begin("s1", json.dumps({"count": 5}), model=MODEL)
     tape = attach(crowd, web, "s1")
@@ -203,7 +214,8 @@ def test_what_a_worker_had_not_dispatched_when_it_was_killed_another_one_runs(
 def test_a_start_waits_for_a_worker_with_room_and_a_full_queue_refuses(
     fleet: Fleet, upstream: Upstream, crowd: Crowd
 ) -> None:
-    web, worker = fleet.web(STREAM_MAX_QUEUED="2", STREAM_HEARTBEAT_SECONDS="0.2"), fleet.worker("--concurrency", "1")
+    few = partial(fleet.web, STREAM_MAX_QUEUED="2", STREAM_HEARTBEAT_SECONDS="0.2")
+    web, worker = together(few, partial(fleet.worker, "--concurrency", "1"))
     web.begin("first", STALLS, model=MODEL)
     upstream.wait_for(lambda calls: len(calls) == 1)
     for stream in ("second", "third"):
@@ -232,7 +244,7 @@ def test_what_waits_too_long_or_is_cancelled_meanwhile_costs_nothing(
     new_fleet: Callable[[str], Fleet], upstream: Upstream, crowd: Crowd, database: str
 ) -> None:
     fleet = new_fleet(database)
-    web, other = fleet.web(STREAM_QUEUE_SECONDS="2"), fleet.web(STREAM_QUEUE_SECONDS="2")
+    web, other = together(*[partial(fleet.web, STREAM_QUEUE_SECONDS="2")] * 2)
     web.begin("late", SLOW, model=MODEL)
     web.begin("cancelled", SLOW, model=MODEL)
     tapes = [attach(crowd, server, stream) for server in (web, other) for stream in ("late", "cancelled")]
@@ -258,7 +270,7 @@ def test_what_waits_too_long_or_is_cancelled_meanwhile_costs_nothing(
 
 
 def test_an_emptied_redis_loses_no_start(fleet: Fleet, upstream: Upstream, crowd: Crowd) -> None:
-    web, worker = fleet.web(), fleet.worker("--concurrency", "1")
+    web, worker = together(fleet.web, partial(fleet.worker, "--concurrency", "1"))
     web.begin("first", STALLS, model=MODEL)
     upstream.wait_for(lambda calls: len(calls) == 1)
     web.begin("second", COUNT)
@@ -274,9 +286,8 @@ def test_an_emptied_redis_loses_no_start(fleet: Fleet, upstream: Upstream, crowd
 def test_a_start_whose_web_process_is_killed_before_it_is_handed_over_runs(
     fleet: Fleet, upstream: Upstream, crowd: Crowd
 ) -> None:
-    fleet.worker()
-    dying = fleet.web(DJANGO_SETTINGS_MODULE="tests.faults.dying_settings")
-    other = fleet.web()
+    dies = partial(fleet.web, DJANGO_SETTINGS_MODULE="tests.faults.dying_settings")
+    dying, other, _ = together(dies, fleet.web, fleet.worker)
     with pytest.raises(httpx.TransportError):
         dying.post(
             "/api/v1/stream", {"user_id": "u1", "stream_id": "s1", "message": json.dumps({"count": 5}), "model": MODEL}
@@ -290,8 +301,7 @@ def test_a_start_whose_web_process_is_killed_before_it_is_handed_over_runs(
 def test_a_web_process_that_stops_ends_its_readers_at_once_and_they_go_on_elsewhere(
     fleet: Fleet, crowd: Crowd, kind: str
 ) -> None:
-    stopping, other = fleet.web(kind), fleet.web()
-    fleet.worker()
+    stopping, other, _ = together(partial(fleet.web, kind), fleet.web, fleet.worker)
     stopping.begin("s1", "/count 60 20")
     tapes = [attach(crowd, stopping, "s1") for _ in range(5)]
     crowd.wait_for_frames(5, *tapes)
@@ -308,10 +318,10 @@ def test_a_web_process_that_stops_ends_its_readers_at_once_and_they_go_on_elsewh
     assert {before.raw + after.raw for before, after in zip(tapes, rest, strict=True)} == {whole.raw}
 
 
-def test_a_worker_that_stops_finishes_its_streams_takes_no_new_ones_and_hurries_at_a_second_signal(
+def test_a_worker_that_stops_finishes_its_streams_takes_no_new_ones_and_does_not_wait_at_ctrl_c(
     fleet: Fleet, crowd: Crowd
 ) -> None:
-    web, worker = fleet.web(), fleet.worker()
+    web, worker = together(fleet.web, fleet.worker)
     web.begin("s1", COUNT)
     tape = attach(crowd, web, "s1")
     crowd.wait_for_frames(3, tape)
@@ -326,9 +336,7 @@ def test_a_worker_that_stops_finishes_its_streams_takes_no_new_ones_and_hurries_
     other = fleet.worker()
     tape = attach(crowd, web, "s2")
     crowd.wait_for_frames(3, tape)
-    other.send(signal.SIGTERM)
-    assert when(lambda: '"draining"' in other.log_text())
-    other.send(signal.SIGTERM)
+    other.send(signal.SIGINT)
     crowd.wait_for_end(tape, timeout=SOON)
     check_interrupted(tape.frames[-1])
     assert other.process is not None and other.process.wait(SOON) == 0
@@ -345,7 +353,8 @@ def test_a_worker_without_redis_says_what_is_missing(sqlite_url: str) -> None:
 
 def roll(fleet: Fleet, crowd: Crowd, streams: int) -> float:
     """Restart two web processes and two workers, one after the other, under so many live streams; the longest gap."""
-    webs, workers = [fleet.web(), fleet.web("uvicorn")], [fleet.worker("--drain", "60") for _ in range(2)]
+    worker = partial(fleet.worker, "--drain", "60")
+    *webs, one, other = together(fleet.web, partial(fleet.web, "uvicorn"), worker, worker)
     urls = [web.url for web in webs]
     readers: list[Roamer] = []
 
@@ -363,11 +372,11 @@ def roll(fleet: Fleet, crowd: Crowd, streams: int) -> float:
         web.terminate(SOON)
         web.start()
     waiting += begin("second")
-    for worker in workers:
-        assert worker.terminate(60) == 0
-        worker.start()
-    for each in waiting:
-        each.result(90)
+    for each in (one, other):
+        assert each.terminate(60) == 0
+        each.start()
+    for reading in waiting:
+        reading.result(90)
     for reader in readers:
         reader.check()
         assert len(reader.frames) == 161
