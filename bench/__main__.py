@@ -17,6 +17,7 @@ from bench.load import Load
 from bench.results import Row
 from bench.rows import ROWS
 from bench.setting import Setting
+from streaming.version import revision
 
 ROUNDS = 7
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="work-", dir=HERE) as work:
         for name in asked.only or ROWS:
             started = time.monotonic()
-            row = Row(name, ROWS[name].TITLE)
+            row = Row(name, ROWS[name].TITLE, measured=_measured(asked.rounds))
             rows.append(row)
             try:
                 with tempfile.TemporaryDirectory(dir=work) as text, ExitStack() as running:
@@ -47,8 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 row.notes.append(f"**broke**: {type(error).__name__}: {str(error)[-500:]}")
             ROWS[name].judge(row)
             print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    print(report.write(asked.results, facts, asked.rounds, rows))
+    print(report.write(asked.results, facts, rows, list(ROWS)))
     return broken
+
+
+def _measured(rounds: int) -> str:
+    now = time.strftime("on %Y-%m-%d at %H:%M UTC", time.gmtime())
+    load = os.getloadavg()[0]
+    return f"{now}, revision {revision()}, {rounds} rounds; load average at the start {load:.1f}"
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

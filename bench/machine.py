@@ -33,14 +33,13 @@ def raise_file_limit() -> int:
 
 
 def describe() -> dict[str, str]:
-    """Processor, memory, kernel, Python, and how busy the machine is."""
+    """Processor, memory, kernel, Python."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{memory:.0f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "load average at the start": f"{os.getloadavg()[0]:.2f}",
     }
 
 

@@ -12,10 +12,10 @@ from bench.results import Row
 from bench.stats import interval
 
 
-def markdown(machine: Mapping[str, str], rounds: int, rows: Sequence[Row]) -> str:
+def markdown(machine: Mapping[str, str], rows: Sequence[Row]) -> str:
     """All of it."""
     facts = [f"- {name}: {value}" for name, value in machine.items()]
-    facts.append(f"- rounds: {rounds}, contenders in turn within each; medians, with 95 % intervals by bootstrap")
+    facts.append("- contenders in turn within each round; medians, with 95 % intervals by bootstrap")
     return "\n".join([*facts, "", *_targets(rows), *(line for row in rows for line in _row(row))])
 
 
@@ -36,6 +36,8 @@ def _row(row: Row) -> list[str]:
     for contender, samples in row.samples.items():
         cells = [_cell(samples.get(metric)) for metric in metrics]
         lines.append(f"| {contender} | {' | '.join(cells)} |")
+    if row.measured:
+        lines += ["", f"Measured {row.measured}."]
     lines += ["", *(f"- missing: {missing}" for missing in row.missing), *(f"- {note}" for note in row.notes)]
     return [*lines, ""]
 
@@ -59,11 +61,22 @@ def number(value: float) -> str:
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 or not value else f"{value:.2g}"
 
 
-def write(folder: Path, machine: Mapping[str, str], rounds: int, rows: Sequence[Row]) -> str:
-    """Write ``results.json`` and ``results.md``; answers the latter."""
+def write(folder: Path, machine: Mapping[str, str], rows: Sequence[Row], order: Sequence[str]) -> str:
+    """Write ``results.json`` and ``results.md``; answers the latter.
+
+    Rows that were not run now stay as they were, where they are of the same machine; all in ``order``.
+    """
     folder.mkdir(exist_ok=True)
-    text = markdown(machine, rounds, rows)
-    document = {"machine": dict(machine), "rounds": rounds, "rows": [asdict(row) for row in rows]}
+    kept = {row.name: row for row in (*_earlier(folder, machine), *rows)}
+    rows = [kept[name] for name in order if name in kept]
+    text = markdown(machine, rows)
+    document = {"machine": dict(machine), "rows": [asdict(row) for row in rows]}
     (folder / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     (folder / "results.md").write_text(text + "\n")
     return text
+
+
+def _earlier(folder: Path, machine: Mapping[str, str]) -> list[Row]:
+    stored = folder / "results.json"
+    document = json.loads(stored.read_text()) if stored.exists() else {}
+    return list(map(Row.from_json, document["rows"])) if document.get("machine") == dict(machine) else []

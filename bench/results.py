@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 from bench.stats import interval, ratios
 
@@ -32,10 +34,17 @@ class Row:
     verdicts: list[Verdict] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    measured: str = ""
+    """When, of which revision, in how many rounds."""
 
     def add(self, contender: str, metric: str, value: float) -> None:
         """A sample of this round."""
         self.samples.setdefault(contender, {}).setdefault(metric, []).append(value)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Row:
+        """A row of ``results.json``."""
+        return cls(**{**stored, "verdicts": [Verdict(**verdict) for verdict in stored["verdicts"]]})
 
     def values(self, contender: str, metric: str) -> list[float]:
         """The samples of all rounds; none where the contender is missing."""

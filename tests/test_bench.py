@@ -62,5 +62,19 @@ def test_a_verdict_is_that_of_the_median_and_says_its_interval() -> None:
     (verdict,) = row.verdicts
     assert (verdict.value, verdict.met) == (3, True)
     assert 2 <= verdict.low <= 3 <= verdict.high <= 4
-    assert "| a row | ≥ 3 × | 3.00" in report.markdown({}, 3, [row])
+    assert "| a row | ≥ 3 × | 3.00" in report.markdown({}, [row])
     assert interval([5]) == (5, 5)
+
+
+def test_a_part_replaces_its_rows_and_leaves_the_others_of_the_same_machine(tmp_path: Path) -> None:
+    def named(*names: str, measured: str) -> list[Row]:
+        return [Row(name, name, measured=measured) for name in names]
+
+    order = ["a", "b", "c"]
+    report.write(tmp_path, {"processor": "here"}, named("a", "b", measured="first"), order)
+    text = report.write(tmp_path, {"processor": "here"}, named("c", "a", measured="then"), order)
+    rows = [Row.from_json(row) for row in json.loads((tmp_path / "results.json").read_text())["rows"]]
+    assert [(row.name, row.measured) for row in rows] == [("a", "then"), ("b", "first"), ("c", "then")]
+    assert text.count("Measured then.") == 2
+    report.write(tmp_path, {"processor": "elsewhere"}, named("b", measured="last"), order)
+    assert [row["name"] for row in json.loads((tmp_path / "results.json").read_text())["rows"]] == ["b"]
