@@ -43,8 +43,8 @@ class Tail:
         self.end = 0
         self.closed = False
         self.gone = False
-        self.loading: asyncio.Future[None] | None = None
-        """Done when the page that somebody is reading from the store is there."""
+        self.loading: dict[int, asyncio.Future[bool]] = {}
+        """The pages that are being read from the store, by what they come after; tells whether there was one."""
         self._frames: deque[bytes] = deque()
         self._first = 0
         self._bytes = 0
@@ -159,12 +159,15 @@ Load = Callable[[int, int, Tail | None], Awaitable[Page | None]]
 
 async def _load_for_all(tail: Tail, after: int, load: Load) -> Page | None:
     """Read a page, for which others wait meanwhile; then all of them look at once."""
-    tail.loading = loaded = asyncio.get_running_loop().create_future()
+    loaded = tail.loading[after] = asyncio.get_running_loop().create_future()
+    there = True
     try:
-        return await load(tail.stream, after, tail)
+        page = await load(tail.stream, after, tail)
+        there = page is not None
     finally:
-        tail.loading = None
-        loaded.set_result(None)
+        del tail.loading[after]
+        loaded.set_result(there)
+    return page
 
 
 def to_page(events: Sequence[Event]) -> Page | None:
@@ -197,13 +200,18 @@ class Tails:
         tail = self.get(stream)
         if tail is None:
             return await load(stream, after, None)
+        waited = False
         while (page := tail.page(after)) is None:
             if after + 1 < tail.window_end:
                 return await load(stream, after, tail)
-            if tail.loading is None:
+            if (loading := tail.loading.get(after)) is None:
                 return await _load_for_all(tail, after, load)
             # Not awaited itself: whoever leaves would take it along.
-            await asyncio.wait((tail.loading,))
+            await asyncio.wait((loading,))
+            # The first may have looked before this one asked. Each looking anew would wake all the others each time.
+            if waited and not loading.result():
+                return None
+            waited = True
         return page
 
     @contextmanager
