@@ -212,8 +212,12 @@ class Link:
 
 
 async def send(connection: Connection, commands: Sequence[Command]) -> list[Any]:
-    """The answers to some commands, errors of single ones among them."""
-    await connection.send_packed_command(connection.pack_commands(commands))
+    """The answers to some commands, errors of single ones among them. Raises RedisError."""
+    try:
+        await connection.send_packed_command(connection.pack_commands(commands))
+    except RuntimeError as error:
+        # uvloop's word for a connection that was reset meanwhile, which is no OSError for redis-py to understand.
+        raise ConnectionError("The connection is closed.") from error
     answers: list[Any] = []
     for _ in commands:
         try:
