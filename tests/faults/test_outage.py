@@ -168,7 +168,7 @@ def test_after_an_outage_others_are_given_time_to_renew_their_leases(
     sqlite_url: str, serve: Serve, crowd: Crowd
 ) -> None:
     lease = 6.0
-    settings = {"STREAM_LEASE_SECONDS": str(lease), "STREAM_SWEEP_SECONDS": "0.5"}
+    settings = {"STREAM_LEASE_SECONDS": str(lease), "STREAM_SWEEP_SECONDS": "0.1"}
     producer, other = serve(sqlite_url, **settings), serve(sqlite_url, **settings)
     records = Records(sqlite_url)
 
@@ -182,8 +182,8 @@ def test_after_an_outage_others_are_given_time_to_renew_their_leases(
     pause(producer, records)
     with records.sqlite() as connection:
         connection.execute("BEGIN EXCLUSIVE")
-        # The producer's lease has run out, and the other process's own has not.
-        until(lambda: time.monotonic() - renewed()[0] > lease + 0.1)
+        # The producer's lease has run out, and the other process's own has not; it looks before it renews that.
+        until(lambda: time.monotonic() - renewed()[0] > lease + 0.4)
         connection.execute("ROLLBACK")
     before = renewed()[1]
     until(lambda: renewed()[1] > before)
