@@ -10,7 +10,7 @@ import pytest
 
 from tests import databases
 from tests.redis_server import RedisServer
-from tests.servers import Server
+from tests.servers import ON_REDIS, Server
 
 # Tests of pure or synchronous code that meet Django's connection would find the wrong database: none is shared.
 os.environ.setdefault("SECRET_KEY", "tests")
@@ -36,6 +36,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server.start()
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_log(request: pytest.FixtureRequest) -> None:
+    """With MAGIC_TEST_REDIS=1 every server process of the tests has its event log in Redis."""
+    if ON_REDIS:
+        os.environ["REDIS_URL"] = request.getfixturevalue("redis").url
 
 
 @pytest.fixture

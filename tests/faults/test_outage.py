@@ -16,7 +16,7 @@ from tests.faults.records import Records
 from tests.faults.test_zombie import pause
 from tests.faults.wire import Crowd, Tape, replay
 from tests.frames import text_of
-from tests.servers import Server
+from tests.servers import Server, rows_of_open_streams
 from tests.upstream import Upstream
 
 COUNT = 150
@@ -110,6 +110,7 @@ def test_a_connection_that_ends_in_the_middle_of_an_append_loses_nothing(
     check_whole(tapes, servers)
 
 
+@rows_of_open_streams
 def test_a_reader_whose_query_is_cut_off_goes_on(postgresql_url: str, serve_two: ServeTwo, crowd: Crowd) -> None:
     producer, other = serve_two(postgresql_url)
     records = Records(postgresql_url)
@@ -214,6 +215,7 @@ def test_a_reader_that_is_ahead_of_a_log_that_fell_back_is_disconnected_and_then
     assert refused.json()["latest_event_id"] == 4
 
 
+@rows_of_open_streams
 def test_readers_of_a_live_stream_whose_log_fell_back_are_disconnected_on_every_process(
     database_url: str, serve_two: ServeTwo, crowd: Crowd
 ) -> None:
