@@ -1,4 +1,11 @@
+import sys
+
 from django.apps import AppConfig
+
+from streaming import scoreboard
+
+if sys.argv[1:2] == ["streamworker"]:
+    scoreboard.join()  # before anything that counts is imported
 
 
 class StreamingConfig(AppConfig):

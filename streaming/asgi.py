@@ -22,5 +22,6 @@ def get_asgi_application() -> Application:
     lifecycle.refuse_unsafe_settings()
     hide_queries()
     lifecycle.raise_file_limit()
+    lifecycle.calm_collector()
     lifecycle.start_under_daphne()
     return Application()

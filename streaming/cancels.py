@@ -15,9 +15,9 @@ def request_all(streams: list[int]) -> list[None]:
     return [None] * len(streams)
 
 
-def find_model(stream: int) -> tuple[str, str]:
-    """The model and the provider of a stream."""
-    return Stream.objects.values_list("model", "provider").get(pk=stream)
+def find_names(stream: int) -> tuple[str, str, str]:
+    """The id, the model and the provider of a stream."""
+    return Stream.objects.values_list("stream_id", "model", "provider").get(pk=stream)
 
 
 def find_requested(process: int) -> list[int]:

@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils.module_loading import import_string
 
 from streaming.addresses import metrics_networks
-from streaming.conf import DEFAULTS, allowed_origins, settings
+from streaming.conf import DEFAULTS, INLINE, WORKERS, allowed_origins, settings
 from streaming.eventlog.base import EventLog
 from streaming.providers.servers import server_problems
 
@@ -135,6 +135,20 @@ def event_log_is_sound(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
     configured = settings.STREAM_EVENT_LOG
     log: type[EventLog] = import_string(configured["BACKEND"])
     return log.check(**configured.get("OPTIONS", {}))
+
+
+@register("streaming")
+def producers_are_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """``STREAM_PRODUCERS`` is one of two words, and workers get their starts through an event log that can do that."""
+    if settings.STREAM_PRODUCERS not in {INLINE, WORKERS}:
+        told = f"STREAM_PRODUCERS is {settings.STREAM_PRODUCERS!r}; it must be inline or workers."
+        return [Error(told, id="streaming.E011")]
+    log: type[EventLog] = import_string(settings.STREAM_EVENT_LOG["BACKEND"])
+    if settings.STREAM_PRODUCERS == WORKERS and not log.hands_over:
+        hint = "Set REDIS_URL, or STREAM_PRODUCERS=inline."
+        told = "STREAM_PRODUCERS is workers, and they get their starts through Redis."
+        return [Error(told, hint=hint, id="streaming.E012")]
+    return []
 
 
 @register(Tags.database)

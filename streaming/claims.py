@@ -15,15 +15,17 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from streaming import ledger
-from streaming.errors import ConversationErased, FieldError, InvalidRequest, Limited
-from streaming.limits import Demand, Gate
+from streaming.conf import settings
+from streaming.errors import ConversationErased, FieldError, InvalidRequest, Limited, Refusal, Unavailable
+from streaming.inserts import insert
+from streaming.limits import RETRY_SECONDS, Demand, Gate
 from streaming.models import Conversation, Status, Stream, StreamHead
 from streaming.params import Ask
 from streaming.pricing import Prices
 
 STREAMS, HEADS = Stream._meta.db_table, StreamHead._meta.db_table
 FIND = (
-    f"SELECT s.id, s.fingerprint, h.next_event_id, h.closed, s.pruned_at IS NOT NULL FROM {STREAMS} s"
+    f"SELECT s.id, s.fingerprint, h.next_event_id, h.closed, s.pruned_at IS NOT NULL, h.claim FROM {STREAMS} s"
     f" JOIN {HEADS} h ON h.stream_id = s.id WHERE s.issuer = %s AND s.user_id = %s AND s.stream_id = %s"
 )
 """What every reader asks when it comes: by the ORM, half of its request's time."""
@@ -74,7 +76,8 @@ class Claim:
     provider: str
     prices: Prices | None
     prompt_tokens: int
-    process: int
+    process: int | None
+    """None: none yet; the stream is queued for whoever takes it (see ``queued``)."""
     position: Position = field(default_factory=Position)
     request_id: str = ""
     address: str | None = None
@@ -89,15 +92,16 @@ class Claim:
         return Demand(self.owner.issuer, self.owner.user_id, self.address, self.most_pico_usd)
 
 
-def find(owner: Owner, stream_id: str) -> Found | None:
-    """An owner's stream by its id."""
+def find(owner: Owner, stream_id: str, nonce: uuid.UUID | None = None) -> Found | None:
+    """An owner's stream by its id; ``nonce``: of the claim that may have made it."""
     with connection.cursor() as cursor:
         cursor.execute(FIND, (owner.issuer, owner.user_id, stream_id))
         row = cursor.fetchone()
     if row is None:
         return None
-    key, fingerprint, end, closed, pruned = row
-    return Found(key, stream_id, fingerprint, end, closed=bool(closed), pruned=bool(pruned))
+    key, fingerprint, end, closed, pruned, claim = row
+    created = nonce is not None and uuid.UUID(str(claim)) == nonce
+    return Found(key, stream_id, fingerprint, end, closed=bool(closed), pruned=bool(pruned), created=created)
 
 
 def find_position(owner: Owner, ask: Ask) -> Position:
@@ -125,11 +129,11 @@ def claim_all(claims: list[Claim], clock: Callable[[], datetime] = timezone.now)
     """Create the streams that do not exist yet; answers those that do, whoever made them.
 
     In an order that is the same for all processes, so that none waits for another that waits for it. What a
-    limit refuses comes to be Limited, what is to be in a deleted conversation ConversationErased, and both
-    leave nothing behind.
+    limit refuses comes to be Limited, what is to be in a deleted conversation ConversationErased, what would wait
+    in a queue that is full Unavailable, and all of them leave nothing behind.
     """
-    gate = Gate((claim.demand for claim in claims), clock)
-    found = {claim.nonce: _claim(claim, gate) for claim in sorted(claims, key=_rank)}
+    gate, queue = Gate((claim.demand for claim in claims), clock), _Queue()
+    found = {claim.nonce: _claim(claim, gate, queue) for claim in sorted(claims, key=_rank)}
     return [found[claim.nonce] for claim in claims]
 
 
@@ -142,26 +146,54 @@ def find_refusal(claim: Claim) -> Limited | None:
     return Gate((), lock=False).refusal(claim.demand)
 
 
-def _claim(claim: Claim, gate: Gate) -> Found | Limited | ConversationErased:
-    head = _heads(claim.owner, claim.stream_id).first()
-    if head is None:
+class _Queue:
+    """The starts that wait for a worker, counted where one of a batch is to join them."""
+
+    def __init__(self) -> None:
+        self._size: int | None = None
+
+    def is_full(self) -> bool:
+        if self._size is None:
+            self._size = Stream.objects.filter(status=Status.QUEUED).count()
+        return self._size >= settings.STREAM_MAX_QUEUED
+
+    def grow(self) -> None:
+        """One more has joined."""
+        self._size = (self._size or 0) + 1
+
+
+def _claim(claim: Claim, gate: Gate, queue: _Queue) -> Found | Refusal:
+    found = find(claim.owner, claim.stream_id, claim.nonce)
+    if found is None:
         if (limited := gate.refusal(claim.demand)) is not None:
             return limited
+        if claim.process is None and queue.is_full():
+            return Unavailable("The server is full; try again.", retry_after=RETRY_SECONDS)
         try:
-            with transaction.atomic():
-                head = _create(claim, gate.now)
+            found = _create(claim, gate.now)
+            if claim.process is None:
+                queue.grow()
         except ConversationErased as erased:
             return erased
         except IntegrityError:
-            head = _heads(claim.owner, claim.stream_id).get()
-    return _found(head, created=head.claim == claim.nonce)
+            # Another process made it in between.
+            found = find(claim.owner, claim.stream_id, claim.nonce)
+            assert found is not None
+    return found
 
 
-def _create(claim: Claim, now: datetime) -> StreamHead:
-    asked = claim.ask.asked
-    if claim.position.conversation is not None:
+def _create(claim: Claim, now: datetime) -> Found:
+    """Raises IntegrityError where the stream is there already; then nothing has been written."""
+    if claim.position.conversation is None:
+        return _insert(claim, now)
+    with transaction.atomic():
         _enter(claim.owner, claim.position.conversation, now)
-    stream = Stream.objects.create(
+        return _insert(claim, now)
+
+
+def _insert(claim: Claim, now: datetime) -> Found:
+    asked = claim.ask.asked
+    stream = Stream(
         issuer=claim.owner.issuer,
         user_id=claim.owner.user_id,
         stream_id=claim.stream_id,
@@ -173,17 +205,21 @@ def _create(claim: Claim, now: datetime) -> StreamHead:
         model=claim.model,
         provider=claim.provider,
         message=asked["message"],
-        system=asked.get("system"),
-        temperature=asked.get("temperature"),
-        max_tokens=asked.get("max_tokens"),
+        system=claim.ask.system,
+        temperature=claim.ask.temperature,
+        max_tokens=claim.ask.max_tokens,
         template=claim.ask.template,
-        status=Status.STREAMING,
+        status=Status.QUEUED if claim.process is None else Status.STREAMING,
         created_at=now,
-        dispatched_at=now,
+        dispatched_at=None if claim.process is None else now,
     )
-    record = ledger.open_record(stream, claim.prompt_tokens, claim.prices, claim.most_pico_usd or 0)
-    record.save(force_insert=True)
-    return StreamHead.objects.create(stream=stream, process_id=claim.process, claim=claim.nonce)
+    # Not refused by the database: that would end PostgreSQL's transaction, and a savepoint for each start costs time.
+    if not insert(stream, unless_there=True):
+        raise IntegrityError
+    insert(ledger.open_record(stream, claim.prompt_tokens, claim.prices, claim.most_pico_usd or 0))
+    attempt = 0 if claim.process is None else 1
+    insert(StreamHead(stream=stream, process_id=claim.process, attempt=attempt, claim=claim.nonce))
+    return Found(stream.pk, claim.stream_id, stream.fingerprint, end=0, closed=False, pruned=False, created=True)
 
 
 def _enter(owner: Owner, conversation_id: str, now: datetime) -> None:
@@ -202,21 +238,3 @@ def _enter(owner: Owner, conversation_id: str, now: datetime) -> None:
 
 def _conversations(owner: Owner, conversation_id: str) -> QuerySet[Conversation]:
     return Conversation.objects.filter(issuer=owner.issuer, user_id=owner.user_id, conversation_id=conversation_id)
-
-
-def _heads(owner: Owner, stream_id: str):  # type: ignore[no-untyped-def]  # a QuerySet of StreamHead
-    return StreamHead.objects.select_related("stream").filter(
-        stream__issuer=owner.issuer, stream__user_id=owner.user_id, stream__stream_id=stream_id
-    )
-
-
-def _found(head: StreamHead, *, created: bool = False) -> Found:
-    return Found(
-        key=head.pk,
-        stream_id=head.stream.stream_id,
-        fingerprint=head.stream.fingerprint,
-        end=head.next_event_id,
-        closed=head.closed,
-        pruned=head.stream.pruned_at is not None,
-        created=created,
-    )

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 
+INLINE, WORKERS = "inline", "workers"
+"""What ``STREAM_PRODUCERS`` may be."""
+
 
 class StreamSettings:
     """Durations are in seconds, sizes in bytes, unless the name says otherwise."""
@@ -59,7 +62,16 @@ class StreamSettings:
     """The longest ``message`` and the longest ``system``, in characters."""
 
     STREAM_MAX_STREAMS: int = 1000
-    """Streams that one process produces at once; a start beyond it is refused with 503."""
+    """Streams that one process produces at once; a start beyond it is refused with 503, or waits for a worker."""
+
+    STREAM_PRODUCERS: str = "inline"
+    """Who produces: ``inline``, the process that took the start; ``workers``, those of ``manage.py streamworker``."""
+
+    STREAM_MAX_QUEUED: int = 1000
+    """Starts that wait for a worker; one beyond it is refused with 503."""
+
+    STREAM_QUEUE_SECONDS: float = 60.0
+    """A start that no worker took for so long ends with ``error``, type ``timeout``; nobody was asked."""
 
     STREAM_QUOTA_MESSAGES_PER_HOUR: int = 20
     """Streams that an anonymous identity may start in any hour; 0: no limit."""

@@ -37,6 +37,11 @@ INTERRUPTED = Ending(
     retryable=True,
 )
 TIMED_OUT = Ending(error_type=ErrorType.TIMEOUT, error="This answer took longer than the time allowed.", retryable=True)
+NOT_BEGUN = Ending(
+    error_type=ErrorType.TIMEOUT,
+    error="The server was too busy to begin this answer. You can ask again.",
+    retryable=True,
+)
 FAILED = Ending(
     error_type=ErrorType.INTERNAL, error="Something went wrong on our side. You can ask again.", retryable=True
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from streaming import cancels, claims, conversations, lease
@@ -29,6 +31,7 @@ from streaming.keys import Credential
 from streaming.params import Ask
 from streaming.production import CANCEL_SECONDS, Production
 from streaming.providers import registry
+from streaming.queue import Queue
 from streaming.reader import Reader
 from streaming.readership import Readership
 from streaming.resumes import Resumes
@@ -38,6 +41,7 @@ from streaming.starts import RETRY_SECONDS, Start, Starts
 from streaming.store import Store, StoreClosed
 from streaming.sweeper import Sweeper
 from streaming.tasks import Tasks
+from streaming.worker import Worker
 
 logger = logging.getLogger("streaming.engine")
 
@@ -61,15 +65,20 @@ class Opened:
 
 
 class Engine:
-    """One per process and event loop. ``start()`` before use; ``stop()`` is idempotent."""
+    """One per process and event loop. ``start()`` before use; ``stop()`` is idempotent.
 
-    def __init__(self) -> None:
+    With ``concurrency`` it is a worker's, that takes as many queued starts at once; without, a web server's.
+    """
+
+    def __init__(self, *, concurrency: int = 0) -> None:
         self.store = Store()
         self.log = _make_log(self.store)
         self.revocations = Revocations(self.store)
         self._tasks = Tasks()
         self._production = Production(self.store, self.log, self._tasks)
-        self._starts = Starts(self.store, self._production)
+        self._queue = Queue(self.store, self.log)
+        self._starts = Starts(self.store, self._production, self._queue, self._tasks)
+        self._worker = self._make_worker(concurrency) if concurrency else None
         self._readership = Readership(self.log, self.revocations)
         self._resumes = Resumes(self.store)
         self._process = 0
@@ -78,14 +87,37 @@ class Engine:
     async def start(self) -> None:
         """Register the process, start the writer, the event log and the sweeper."""
         self.store.start()
-        self._process = self._starts.process = (await self.store.write(lease.register, "web")).pk
+        kind = "worker" if self._worker else "web"
+        self._process = (await self.store.write(lease.register, kind)).pk
+        self._starts.process = self._queue.process = self._process
         await self._running.enter_async_context(self.log.run())
-        live, readers = self._production.keys, self._readership.sizes
-        sweeper = Sweeper(self.store, self.log, self._process, live, lambda: self.draining, readers)
-        cancels_elsewhere = self._production.watch_cancels(self._process)
-        for work in (sweeper.run(), cancels_elsewhere, self.revocations.run(), self._resumes.run(), watch_loop()):
+        for work in self._background():
             self._running.callback(self._tasks.spawn(work).cancel)
-        logger.info("process started", extra={"event": "process_started", "process_key": self._process})
+        extra = {"event": "process_started", "process_key": self._process, "kind": kind}
+        logger.info("process started", extra=extra)
+
+    def _background(self) -> Iterator[Coroutine[Any, Any, None]]:
+        live, readers = self._production.keys, self._readership.sizes
+        sweeper = Sweeper(self.store, self.log, self._process, live, lambda: self.draining, self._queue, readers)
+        yield from (sweeper.run(), self._production.watch_cancels(self._process), watch_loop())
+        yield from (self.revocations.run(), self._resumes.run())
+        if self.log.handover is not None:
+            yield self._production.hear_cancels(self.log.handover)
+        if self._worker is not None:
+            yield self._worker.run()
+
+    def _make_worker(self, concurrency: int) -> Worker:
+        """Raises ImproperlyConfigured where the log hands nothing over."""
+        if self.log.handover is None:
+            raise ImproperlyConfigured("A worker gets its starts through Redis; set REDIS_URL.")
+        return Worker(
+            self.store,
+            self.log.handover,
+            self._queue,
+            self._production,
+            concurrency=concurrency,
+            draining=lambda: self.draining,
+        )
 
     @property
     def live(self) -> int:
@@ -146,18 +178,24 @@ class Engine:
         with self.log.follow(found.key) as follower, suppress(TimeoutError, LogGone):
             async with asyncio.timeout(CLOSE_SECONDS):
                 if not found.closed:
-                    await asyncio.shield(self._tasks.spawn(self.store.write(cancels.request_all, found.key)))
+                    await asyncio.shield(self._tasks.spawn(self._request_cancel(found.key)))
                 while not found.closed:
                     await self._close_orphan(found)
                     await follower.ended(CANCEL_SECONDS)
                     found = await self.store.read(claims.find, owner, stream_id) or found
         return found.closed
 
+    async def _request_cancel(self, stream: int) -> None:
+        """On record first: whoever takes the stream from the queue, or produces it, finds it there."""
+        await self.store.write(cancels.request_all, stream)
+        await self._queue.close(stream, CANCELLED)
+        await self._queue.tell_cancel(stream)
+
     async def _close_orphan(self, found: Found) -> None:
         """End a stream that is to be cancelled. Does nothing as long as its producer lives."""
         closed = await self.log.close(found.key, CANCELLED)
         if closed is not None and closed.is_new:
-            model, provider = await self.store.read(cancels.find_model, found.key)
+            _, model, provider = await self.store.read(cancels.find_names, found.key)
             log_orphan(found.stream_id, closed.event, model=model, provider=provider, own=False)
 
     async def snapshot(self, owner: Owner, stream_id: str) -> dict[str, Any] | None:
@@ -203,6 +241,7 @@ class Engine:
     async def drain(self, seconds: float, hurry: asyncio.Event) -> None:
         """Take no new starts; let live streams finish for up to ``seconds``, or until ``hurry``; close the rest."""
         self._starts.refused = True
+        produced = self.live > 0
         logger.info("draining", extra={"event": "draining", "live": self.live})
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -211,7 +250,7 @@ class Engine:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._until_idle(asyncio.Event())
-        await self._readership.end()
+        await self._readership.end(show=produced)
 
     async def stop_writing(self) -> None:
         """End the lease, the background tasks and the writer; what is in the log can still be read. Idempotent.
@@ -250,9 +289,13 @@ class Engine:
                 raise AheadOfLog(gone.end - 1) from None
 
     async def _until_idle(self, hurry: asyncio.Event) -> None:
-        """Until no stream is live here, or ``hurry``."""
-        while (self._production.size or self._starts.under_way) and not hurry.is_set():  # noqa: ASYNC110  # three conditions in one
+        """Until no stream is live here, nor about to be, or ``hurry``."""
+        while self._is_busy() and not hurry.is_set():  # noqa: ASYNC110  # several conditions in one
             await asyncio.sleep(POLL_SECONDS)
+
+    def _is_busy(self) -> bool:
+        takes = self._worker is not None and self._worker.is_running
+        return takes or self._production.size > 0 or self._starts.under_way > 0
 
 
 def _make_log(store: Store) -> EventLog:

@@ -99,6 +99,17 @@ def log_orphan(stream_id: str, event: Event, *, model: str, provider: str, own: 
     count_closed(event, model=model, provider=provider)
 
 
+def log_queued(stream_id: str, request_id: str) -> None:
+    """A start waits for a worker."""
+    logger.info("queued", extra={"event": "queued", "stream_id": stream_id, "request_id": request_id})
+
+
+def log_unbegun(stream_id: str, event: Event, *, model: str, provider: str) -> None:
+    """A stream was closed with ``event`` while it waited for a worker; nobody was asked."""
+    logger.info("closed a stream that was not begun", extra={"event": "closed_unbegun", "stream_id": stream_id})
+    count_closed(event, model=model, provider=provider)
+
+
 def count_closed(event: Event, *, model: str, provider: str) -> None:
     """A stream was closed on its producer's behalf."""
     told = json.loads(event.data)

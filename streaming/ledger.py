@@ -84,7 +84,8 @@ def settle(stream: int, settlement: Settlement) -> None:
 def settlement_from_log(stream: Stream, ending: Ending) -> Settlement:
     """What the log and the pending record know of a stream that its producer did not finish.
 
-    Where both have a count of the answer the larger one is true: a log may have lost its end.
+    Where both have a count of the answer the larger one is true: a log may have lost its end. Of a stream that was
+    never dispatched nobody was asked, so that there is nothing to count.
     """
     chunks = StreamEvent.objects.filter(stream=stream, type=EventType.MESSAGE_CHUNK).order_by("event_id")
     tokens, first = 0, None
@@ -92,9 +93,10 @@ def settlement_from_log(stream: Stream, ending: Ending) -> Settlement:
         tokens += json.loads(data)["tokens"]
         first = elapsed_ms if first is None else first
     lasted = (timezone.now() - stream.created_at).total_seconds() * 1000
+    counted = usage_of(stream.cost).answered_with(max(tokens, stream.cost.completion_tokens))
     return Settlement(
         ending=ending,
-        usage=usage_of(stream.cost).answered_with(max(tokens, stream.cost.completion_tokens)),
+        usage=Usage() if stream.dispatched_at is None else counted,
         reported=False,
         prices=prices_of(stream.cost),
         latency_ms=max(0, min(round(lasted), MOST_MS)),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -31,6 +33,9 @@ except ImportError:  # Windows has no such limit
 logger = logging.getLogger("streaming.lifecycle")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+MORE_OBJECTS = 25_000
+"""So many more objects than at the last look start a search for garbage: about ten milliseconds."""
 
 _engines: dict[asyncio.AbstractEventLoop, asyncio.Task[Engine]] = {}
 _starting: set[asyncio.Task[Engine]] = set()
@@ -87,6 +92,17 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def calm_collector() -> None:
+    """Look for garbage in cycles after real growth only, and not among what is there for good.
+
+    By default each 700 objects more start a search, and what lives as long as a reader's wait, a second or two, soon
+    counts as old: with 10,000 readers all of their objects were searched every few seconds, a second each time.
+    """
+    if gc.isenabled():
+        gc.freeze()
+        gc.set_threshold(MORE_OBJECTS, *gc.get_threshold()[1:])
+
+
 def refuse_unsafe_settings() -> None:
     """Raises ImproperlyConfigured where a check of this app finds an error: servers do not run checks.
 
@@ -110,7 +126,7 @@ def _report(task: asyncio.Task[Engine]) -> None:
 async def _start() -> Engine:
     engine = Engine()
     if threading.current_thread() is threading.main_thread():
-        _drain.watch(engine, asyncio.get_running_loop())
+        _drain.watch(engine)
     try:
         await engine.start()
     except BaseException:
@@ -119,22 +135,43 @@ async def _start() -> Engine:
     return engine
 
 
-class _Drain:
-    """On SIGTERM or SIGINT: drain, then hand the signal to the server's own handler.
+async def work(concurrency: int, drain_seconds: float) -> None:
+    """Take queued starts and produce them, until SIGTERM or SIGINT and what is then left to do."""
+    drained = asyncio.Event()
+    drain = Drain(lambda: drain_seconds, lambda number: drained.set())
+    engine = Engine(concurrency=concurrency)
+    drain.watch(engine)
+    try:
+        # The database may be out of reach, and then a signal is not to wait for it.
+        starting = asyncio.create_task(engine.start())
+        ending = asyncio.create_task(drained.wait())
+        await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+        if not drained.is_set():
+            await starting
+            await ending
+    finally:
+        await engine.stop()
 
-    SIGINT, Ctrl-C, does not wait for live streams, and neither does a second signal.
+
+class Drain:
+    """On SIGTERM or SIGINT: drain for up to ``seconds()``, then go on with ``then``, which gets the signal.
+
+    SIGINT, Ctrl-C, does not wait for live streams, and neither does a second signal. Once it is through, the handlers
+    are those that were there before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: Callable[[], float], then: Callable[[int], None]) -> None:
+        self._seconds = seconds
+        self._then = then
         self._engine: Engine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hurry = asyncio.Event()
         self._previous: dict[int, Any] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def watch(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        """Look after this engine from now on; the handlers are set the first time."""
-        self._engine, self._loop = engine, loop
+    def watch(self, engine: Engine) -> None:
+        """Look after this engine, of the running loop, from now on; the handlers are set the first time."""
+        self._engine, self._loop = engine, asyncio.get_running_loop()
         for number in SIGNALS:
             handler = signal.getsignal(number)
             # One that was ignored at the start, as SIGINT is in a script's background, stays so.
@@ -155,17 +192,19 @@ class _Drain:
     async def _run(self, number: int) -> None:
         try:
             if self._engine is not None:
-                await self._engine.drain(settings.STREAM_DRAIN_SECONDS, self._hurry)
+                await self._engine.drain(self._seconds(), self._hurry)
                 await self._engine.stop_writing()
         except Exception:
             logger.exception("draining failed")
         finally:
-            self._hand_over(number)
-
-    def _hand_over(self, number: int) -> None:
-        for each, handler in self._previous.items():
-            signal.signal(each, handler)
-        os.kill(os.getpid(), number)
+            for each, handler in self._previous.items():
+                signal.signal(each, handler)
+            self._then(number)
 
 
-_drain = _Drain()
+def _hand_over(number: int) -> None:
+    """The server's own handler ends the process."""
+    os.kill(os.getpid(), number)
+
+
+_drain = Drain(lambda: settings.STREAM_DRAIN_SECONDS, _hand_over)

@@ -46,6 +46,12 @@ IDEMPOTENT_HITS = _counter(
     "idempotent_hits", "Starts that were repeated and attached to their stream: calls to a provider that were saved"
 )
 ORPHANS = _counter("orphans_closed", "Streams that were closed because their producer was gone")
+QUEUED = _gauge("queued_streams", "Starts that wait for a worker, as the oldest process counts them")
+QUEUE_WAIT = _histogram(
+    "queue_wait_seconds",
+    "From a queued start until a worker took it",
+    (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 FIRST_TOKEN = _histogram(
     "time_to_first_token_seconds",
     "From the start of a stream to the first piece of its answer",

@@ -206,6 +206,7 @@ class StreamHead(models.Model):
     process = models.ForeignKey(Process, models.PROTECT, null=True, db_index=False)
     """The process that produces the stream; null while none has taken it on."""
     attempt = models.PositiveIntegerField(default=1)
+    """The claim on the log of who produces; 0 of a stream that is queued, which is nobody's."""
     claim = models.UUIDField(default=uuid.uuid4)
     """Made by the start that created the stream: tells a repeated start from a lost race."""
     next_event_id = models.BigIntegerField(default=0)

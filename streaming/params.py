@@ -61,6 +61,18 @@ class Ask:
         return self.asked.get("message")
 
     @property
+    def system(self) -> str | None:
+        return self.asked.get("system")
+
+    @property
+    def temperature(self) -> float | None:
+        return self.asked.get("temperature")
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self.asked.get("max_tokens")
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON of what is asked; an absent field stays absent."""
         canonical = json.dumps(self.asked, sort_keys=True, separators=(",", ":"))

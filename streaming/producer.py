@@ -46,6 +46,8 @@ class Assignment:
     prompt: Prompt
     prices: Prices | None
     prompt_tokens: int
+    waited: float = 0.0
+    """Seconds from the stream's creation to here; its times are told from there."""
 
 
 class Producer:
@@ -59,11 +61,12 @@ class Producer:
         """Of the last append; APPLIED at the end where this producer closed the stream itself."""
         self._log = log
         self._clock = clock
-        self._started = self._last_event = clock()
+        self._last_event = clock()
+        self._started = self._last_event - assignment.waited
         self._first_token_ms: int | None = None
         self._early = Usage(prompt_tokens=assignment.prompt_tokens)
         self._unnoted = False
-        self._metered_ms = 0
+        self._metered_ms = self._elapsed_ms()
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._queued = asyncio.Event()

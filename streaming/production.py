@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import KeysView
+from contextlib import suppress
 
 from streaming import cancels, ledger, metrics
 from streaming.endings import CANCELLED, FAILED, Ending
-from streaming.eventlog.base import Closed, EventLog
+from streaming.eventlog.base import Closed, EventLog, Handover
 from streaming.journal import count_closed, log_start, log_terminal, names
 from streaming.producer import Assignment, Producer
 from streaming.store import Store, StoreClosed
@@ -19,6 +20,9 @@ logger = logging.getLogger("streaming.production")
 CANCEL_SECONDS = 0.25
 """How often a process looks whether one of its streams was cancelled elsewhere."""
 
+HEAR_AGAIN_SECONDS = 0.5
+"""Until it is tried again to hear of cancels."""
+
 
 class Production:
     """The streams that this process produces, by key."""
@@ -28,6 +32,7 @@ class Production:
         self._log = log
         self._tasks = tasks
         self._live: dict[int, Producer] = {}
+        self._one_ended = asyncio.Event()
 
     @property
     def size(self) -> int:
@@ -60,6 +65,23 @@ class Production:
         for producer in self._live.values():
             producer.stop(ending)
 
+    async def wait_for_an_end(self, seconds: float) -> None:
+        """Until a stream has ended here, or ``seconds`` are over."""
+        self._one_ended.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._one_ended.wait()
+
+    async def hear_cancels(self, handover: Handover) -> None:
+        """Until cancelled: stop the streams that others tell to end; what is not heard, ``watch_cancels`` finds."""
+        while True:
+            try:
+                for key in await handover.cancelled():
+                    self.stop(key, CANCELLED)
+            except Exception as error:
+                logger.warning("cannot hear of cancels", extra={"error": type(error).__name__})
+                await asyncio.sleep(HEAR_AGAIN_SECONDS)
+
     async def watch_cancels(self, process: int) -> None:
         """Until cancelled: stop the streams of this process that were cancelled on another."""
         while True:
@@ -86,6 +108,7 @@ class Production:
             await self._close(producer)
         finally:
             del self._live[key]
+            self._one_ended.set()
             log_terminal(producer, request_id)
 
     async def _close(self, producer: Producer) -> Closed | None:

@@ -16,7 +16,7 @@ from streaming.reader import Reader
 from streaming.revocations import Revocations
 
 SHOW_SECONDS = 1
-"""How long readers get, at the end of their process, to show what is in the log."""
+"""How long readers get, at the end of their process, to show what is in the log, and then to end."""
 
 POLL_SECONDS = 0.05
 
@@ -60,15 +60,23 @@ class Readership:
         """How many readers each stream has, by its key."""
         return dict(Counter(reader.stream for reader in self._readers))
 
-    async def end(self) -> None:
-        """Let the readers show what is in the log, then end their responses cleanly. Those to come end at once."""
-        for _ in range(round(SHOW_SECONDS / POLL_SECONDS)):
-            if self._readers:
-                await asyncio.sleep(POLL_SECONDS)
+    async def end(self, *, show: bool = False) -> None:
+        """End the readers' responses cleanly. Those to come end at once.
+
+        ``show``: first let them show the ends of the streams that were produced here. Others go on elsewhere.
+        """
+        if show:
+            await self._until_none()
         self._ended = True
         for reader in tuple(self._readers):
             reader.end()
+        await self._until_none()
         await asyncio.sleep(POLL_SECONDS)
+
+    async def _until_none(self) -> None:
+        for _ in range(round(SHOW_SECONDS / POLL_SECONDS)):
+            if self._readers:
+                await asyncio.sleep(POLL_SECONDS)
 
     def _let_go(self, place: Place, credential: Credential | None, reader: Reader) -> None:
         place.leave()

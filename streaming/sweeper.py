@@ -1,4 +1,4 @@
-"""The sweeper: renews this process's lease, closes the streams whose producer is dead, ends erasures, seals logs."""
+"""The sweeper: renews this process's lease, closes what the dead left, ends erasures, seals logs, keeps the queue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from operator import itemgetter
 from django.db import Error
 from django.utils import timezone
 
-from streaming import conversations, sealing
+from streaming import conversations, metrics, sealing
 from streaming.conf import settings
 from streaming.endings import CANCELLED, INTERRUPTED
 from streaming.eventlog.base import EventLog
 from streaming.journal import log_orphan
 from streaming.lease import RENEWALS_PER_LEASE, Renewal, is_dead, renew, store_clock
 from streaming.models import Process, StreamHead
+from streaming.queue import Queue
 from streaming.store import Store, StoreClosed
 
 logger = logging.getLogger("streaming.sweeper")
@@ -59,14 +60,15 @@ class Sweeper:
     process: int
     live: Callable[[], Collection[int]]
     draining: Callable[[], bool]
+    queue: Queue
     readers: Callable[[], dict[int, int]] = dict
     clock: Callable[[], float] = time.monotonic
     _renewed: float = 0.0
     _renewing: bool = False
     _hold_until: float = 0.0
     _suspects: set[int] = field(default_factory=set)
-    _seals: bool = False
-    """Of all live processes the oldest does it: more of them would do the same work, and one of them in vain."""
+    _is_oldest: bool = False
+    """Of all live processes this one seals, and keeps the queue: more of them would do the same work, in vain."""
     _unsealable: set[int] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -77,6 +79,7 @@ class Sweeper:
             _every(lambda: settings.STREAM_LEASE_SECONDS / RENEWALS_PER_LEASE, self._renew),
             _every(lambda: settings.STREAM_SWEEP_SECONDS, self.sweep),
             _every(lambda: settings.STREAM_SWEEP_SECONDS, self.seal),
+            _every(lambda: settings.STREAM_SWEEP_SECONDS, self.keep_queue),
         )
 
     async def sweep(self) -> None:
@@ -96,7 +99,7 @@ class Sweeper:
 
     async def seal(self) -> None:
         """Seal some logs that ended a while ago, one after the other: none holds up what is live."""
-        if not self._seals or self.draining():
+        if not self._is_oldest or self.draining():
             return
         before = timezone.now() - timedelta(seconds=settings.STREAM_SEAL_SECONDS)
         for stream in await self.store.read_long(sealing.find_sealable, before, self._unsealable):
@@ -106,6 +109,13 @@ class Sweeper:
                 self._unsealable.add(stream)
                 logger.error("a log stays unsealed", extra={"error": str(error)})
 
+    async def keep_queue(self) -> None:
+        """End what waits too long for a worker, and hand over again what was lost."""
+        if self._is_oldest:
+            await self.queue.keep()
+        else:
+            metrics.QUEUED.set(0)
+
     async def _renew(self) -> None:
         began = self.clock()
         self._renewing = True
@@ -114,7 +124,7 @@ class Sweeper:
         finally:
             self._renewing = False
         self.store.others_write = bool(others)
-        self._seals = all(self.process < other for other in others)
+        self._is_oldest = all(self.process < other for other in others)
         late = self.clock() - self._renewed > settings.STREAM_LEASE_SECONDS or self.clock() - began > SLOW_SECONDS
         self._renewed = self.clock()
         if late:
@@ -155,11 +165,10 @@ def find_open(process: int) -> list[OpenStream]:
     # By way of the open heads, which are few: dead processes are many, and a database may look at all they ever did.
     producers = set(open_heads.values_list("process", flat=True).distinct()) - {None}
     dead = Process.objects.filter(is_dead(store_clock()), pk__in=producers).values_list("pk", flat=True)
-    # Two questions and no order: SQLite would answer them as one from an index of all streams.
+    # In no order: SQLite would answer that from an index of all streams.
     stream = (f"stream__{name}" for name in ("stream_id", "model", "provider", "cancel_requested_at"))
     facts = ("pk", "attempt", "process", *stream)
-    rows = list(open_heads.filter(process__in={process, *dead}).values_list(*facts))
-    rows += open_heads.filter(process__isnull=True).values_list(*facts)
+    rows = open_heads.filter(process__in={process, *dead}).values_list(*facts)
     return [
         OpenStream(key, stream_id, attempt, producer == process, cancel is not None, model, provider)
         for key, attempt, producer, stream_id, model, provider, cancel in sorted(rows, key=itemgetter(0))

@@ -161,6 +161,12 @@ class Server:
         snapshot: dict[str, Any] = answer.json()
         return snapshot
 
+    def _refuse_ended(self) -> None:
+        """Raises AssertionError where the process is over already."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
+
     def _command(self) -> list[str]:
         port = str(self.port)
         if self.kind == "daphne":
@@ -171,14 +177,32 @@ class Server:
         ]
 
     def _wait_until_ready(self) -> None:
-        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
+            self._refuse_ended()
             try:
                 if httpx.get(self._ready_url, timeout=2, trust_env=False, verify=NO_CERTIFICATES).is_success:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
         raise AssertionError(f"the server was not ready after {START_SECONDS} s:\n{self.log_text()[-4000:]}")
+
+
+class StreamWorker(Server):
+    """One ``manage.py streamworker``. ``start()`` returns when it takes starts."""
+
+    def __init__(self, database_url: str, folder: Path, *, arguments: tuple[str, ...] = (), **env: str) -> None:
+        super().__init__(database_url, folder, **env)  # type: ignore[arg-type]
+        self._arguments = arguments
+        self._started = 0
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "manage.py", "streamworker", *self._arguments]
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while self.log_text().count('"process_started"') == self._started:
+            self._refuse_ended()
+            assert time.monotonic() < deadline, self.log_text()[-4000:]
+            time.sleep(0.05)
+        self._started += 1

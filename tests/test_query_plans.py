@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from streaming import cancels, claims, conversations, retention, sealing, snapshots, sweeper
+from streaming import cancels, claims, conversations, queued, retention, sealing, snapshots, sweeper
 from streaming.claims import Owner
 from tests.conformance.conftest import connected_to
 
@@ -47,6 +47,7 @@ def _plans(ask: Ask) -> list[str]:
     [
         (lambda: sweeper.find_open(1), "head_open"),
         (lambda: cancels.find_requested(1), "head_open"),
+        (queued.find_queued, "stream_by_status"),
         (conversations.find_unfinished, "conversation_to_erase"),
         (lambda: sealing.find_sealable(timezone.now()), "stream_to_"),
         (lambda: retention.take(retention.prunable(timezone.now()).order_by("finished_at", "pk")), "stream_to_prune"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from django.core.checks import CheckMessage
 
@@ -83,6 +83,38 @@ class Follower(Protocol):
         ...
 
 
+class Handover(Protocol):
+    """Brings queued starts to the workers, and tells of cancels. Best effort: SQL alone says who has a stream.
+
+    A start goes by its token (see ``queued``), in an entry that is delivered again where it is not settled in a few
+    seconds. All of these raise what the way to it raises.
+    """
+
+    async def put(self, *tokens: str) -> None:
+        """Hand starts over."""
+        ...
+
+    async def take(self, most: int) -> dict[str, str]:
+        """Tokens by entry, at most so many; waits for a moment where there are none."""
+        ...
+
+    async def settle(self, *entries: str) -> None:
+        """Entries are done with."""
+        ...
+
+    async def waiting(self) -> dict[str, str]:
+        """All tokens that are there by entry, whether delivered or not."""
+        ...
+
+    async def tell_cancel(self, stream: int) -> None:
+        """Tell every process that a stream is to end."""
+        ...
+
+    async def cancelled(self) -> list[int]:
+        """The streams that are to end, as told since the call before; waits for a moment where there are none."""
+        ...
+
+
 class EventLog(ABC):
     """Append-only logs of events, one per stream.
 
@@ -97,6 +129,11 @@ class EventLog(ABC):
 
     failing: str | None = None
     """Why the log cannot be used at the moment, beyond the database; None where it can."""
+
+    hands_over: ClassVar[bool] = False
+    """Whether starts can be handed over to workers, through ``handover``."""
+
+    handover: Handover | None = None
 
     @classmethod
     def check(cls, **options: Any) -> list[CheckMessage]:

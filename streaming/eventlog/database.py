@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.db import Error, connection
-from django.db.models import Q
 
 from streaming import ledger
 from streaming.endings import Ending
@@ -277,10 +276,9 @@ def _terminal(stream: int, heads: dict[int, tuple[int, int, bool]]) -> Event | N
 
 
 def without_producer(streams: set[int]) -> set[int]:
-    """Those of these streams whose producer's process is dead, or that have none."""
+    """Those of these streams whose producer's process is dead. One that is queued waits for a producer."""
     if not streams:
         return set()
     heads = StreamHead.objects.filter(pk__in=streams)
     dead = Process.objects.filter(is_dead(store_clock()), pk__in=heads.values("process")).values_list("pk", flat=True)
-    orphans = heads.filter(Q(process__isnull=True) | Q(process__in=set(dead)))
-    return set(orphans.values_list("pk", flat=True))
+    return set(heads.filter(process__in=set(dead)).values_list("pk", flat=True))

@@ -46,6 +46,7 @@ from streaming.eventlog.redis_following import Following
 from streaming.eventlog.redis_link import Link
 from streaming.eventlog.redis_logs import Logs
 from streaming.eventlog.redis_scripts import APPEND, FREEZE, READ, Log, to_arguments, to_stretch
+from streaming.eventlog.redis_starts import RedisHandover
 from streaming.eventlog.tails import Tail, Tails, to_page
 from streaming.events import Event
 from streaming.store import Store
@@ -69,6 +70,8 @@ class RedisEventLog(EventLog):
     read: it tells of what Redis has lost.
     """
 
+    hands_over = True
+
     def __init__(self, store: Store, *, url: str, prefix: str = "magic", poll_seconds: float = 0.5) -> None:
         self._store = store
         self._poll_seconds = poll_seconds
@@ -78,6 +81,7 @@ class RedisEventLog(EventLog):
         self._logs = Logs(prefix, self._link)
         self._following = Following(store, self._link, self._tails, self._logs, self._pages, poll_seconds)
         self._closing = asyncio.Semaphore(CLOSING_AT_ONCE)
+        self.handover = RedisHandover(store, self._link, prefix)
 
     @classmethod
     def check(cls, **options: Any) -> list[CheckMessage]:

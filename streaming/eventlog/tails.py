@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from streaming.errors import LogGone
 from streaming.eventlog.base import PAGE_BYTES, Page
+from streaming.eventlog.waiters import Waiters
 from streaming.events import Event
 from streaming.sse import frame
 
@@ -47,7 +48,7 @@ class Tail:
         self._first = 0
         self._bytes = 0
         self._pages: dict[int, Page] = {}
-        self._grown: asyncio.Future[None] | None = None
+        self._waiters = Waiters()
 
     @property
     def window_end(self) -> int:
@@ -129,7 +130,7 @@ class Tail:
         """See ``Follower.wait``."""
         if self._has_more(after):
             return True
-        await self._growth(seconds)
+        await self._waiters.wait(seconds)
         return self._has_more(after)
 
     async def ended(self, seconds: float) -> bool:
@@ -137,13 +138,8 @@ class Tail:
         clock = asyncio.get_running_loop().time
         deadline = clock() + seconds
         while not self.closed and not self.gone and (left := deadline - clock()) > 0:
-            await self._growth(left)
+            await self._waiters.wait(left)
         return self.closed or self.gone
-
-    async def _growth(self, seconds: float) -> None:
-        if self._grown is None:
-            self._grown = asyncio.get_running_loop().create_future()
-        await asyncio.wait((self._grown,), timeout=seconds)
 
     def _has_more(self, after: int) -> bool:
         # Who waits at the end of a closed log has another event in the place of its terminal one.
@@ -153,9 +149,7 @@ class Tail:
 
     def wake(self) -> None:
         """End all waits; the waiting readers look for themselves."""
-        if self._grown is not None:
-            self._grown.set_result(None)
-            self._grown = None
+        self._waiters.wake()
 
 
 Load = Callable[[int, int, Tail | None], Awaitable[Page | None]]

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -89,6 +90,10 @@ class Crowd:
     def run(self, work: Coroutine[Any, Any, T], timeout: float = 90) -> T:
         """Run a coroutine among the readers and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine among the readers, beside the test."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def read(self, url: str, headers: dict[str, str] | None = None, **parameters: Any) -> Tape:
         """Open a connection in the background and tape all that comes."""
