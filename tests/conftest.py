@@ -10,7 +10,7 @@ import pytest
 
 from tests import databases
 from tests.redis_server import RedisServer
-from tests.servers import ON_REDIS, Server
+from tests.servers import ON_REDIS, Server, StreamWorker
 
 # Tests of pure or synchronous code that meet Django's connection would find the wrong database: none is shared.
 os.environ.setdefault("SECRET_KEY", "tests")
@@ -62,11 +62,12 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start server processes: ``serve(database_url, kind="uvicorn", STREAM_LEASE_SECONDS="3")``."""
+    """Start server processes: ``serve(database_url, kind="uvicorn", STREAM_LEASE_SECONDS="3")``; or kind ``worker``."""
     servers: list[Server] = []
 
     def start(database_url: str, **options: str) -> Server:
-        server = Server(database_url, tmp_path, **options)  # type: ignore[arg-type]
+        made = StreamWorker if options.get("kind") == "worker" else Server
+        server = made(database_url, tmp_path, **options)  # type: ignore[arg-type]
         servers.append(server)
         return server.start()
 

@@ -141,8 +141,8 @@ def _settle_all(late: list[Producer]) -> list[None]:
     return [None] * len(late)
 
 
-def _tell_strangers(original: Any, owner: claims.Owner, stream_id: str) -> Any:
-    found = original(owner, stream_id)
+def _tell_strangers(original: Any, owner: claims.Owner, stream_id: str, *nonce: Any) -> Any:
+    found = original(owner, stream_id, *nonce)
     if found is None and stream_id == SHOWN and Stream.objects.filter(stream_id=SHOWN).exists():
         raise NotAllowed("That is somebody else's.")
     return found

@@ -1,14 +1,14 @@
 """One recorded history of everything that may happen to a stream, held against the nine promises of the contract.
 
 Once of the service as it is, where nothing is found, and once with a bug planted against each promise, where each is:
-one process with its event log in the database, and two processes with one in Redis.
+one process with its event log in the database, and two processes, or two and a worker, with one in Redis.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -48,30 +48,30 @@ def asked(stream: str) -> dict[str, Any]:
 
 
 class Play:
-    """What happens to the streams of ``tests.faults.names``, all on one server, which is killed in the end.
+    """What happens to the streams of ``tests.faults.names``, started on one server; their producer is killed at last.
 
     Whoever reads again, cancels or asks for what is not theirs comes to the other server, where there is one.
     """
 
     def __init__(
-        self, server: Server, records: Records, upstream: Upstream, crowd: Crowd, other: Server | None = None
-    ) -> None:
-        self.server = server
-        self.other = other or server
+        self, servers: Sequence[Server], producer: Server, recorder: Recorder, upstream: Upstream, crowd: Crowd
+    ):
+        self.server, self.other = servers[0], servers[-1]
+        self.producer = producer
+        self.recorder = recorder
         self.upstream = upstream
         self.crowd = crowd
-        self.recorder = Recorder(records, upstream)
 
     def run(self, closes: set[str]) -> History:
         """Play it to the end, at which the streams of ``closes`` are closed."""
         self._begin()
         self._disturb()
         self._sample_until(closes - set(DYING))
-        self.server.kill()
-        self.crowd.wait_for_end(*(tape for tape in self.crowd.tapes if tape.url == self.server.url))
+        self.producer.kill()
+        self.crowd.wait_for_end(*(tape for tape in self.crowd.tapes if tape.url == self.producer.url))
         self.recorder.sample()
-        if self.other is self.server:
-            self.server.start()
+        if self.other is self.producer:
+            self.producer.start()
         self.recorder.died(DYING)
         self._sample_until(closes)
         replays = [self.crowd.read(self.other.url, user_id="u1", stream_id=stream) for stream in sorted(closes)]
@@ -112,15 +112,18 @@ class Play:
 
 @pytest.fixture
 def play(serve: Serve, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd) -> Plays:
-    """Record a history: ``play(url, closes)``, with ``redis`` on two servers."""
+    """Record a history: ``play(url, closes)``, with ``redis`` on two servers; ``STREAM_PRODUCERS`` may be a worker."""
 
     def run(url: str, closes: set[str], redis: RedisServer | None = None, **options: str) -> History:
         options["STREAM_LEASE_SECONDS"] = "3"
         if redis is None:
             servers = [serve(url, **options)]
         else:
-            servers = serve_two(url, "daphne", "uvicorn", REDIS_URL=redis.url, **options)
-        return Play(servers[0], Records(url), upstream, crowd, *servers[1:]).run(closes)
+            options["REDIS_URL"] = redis.url
+            servers = serve_two(url, "daphne", "uvicorn", **options)
+        works = options.get("STREAM_PRODUCERS") == "workers"
+        producer = serve(url, kind="worker", **options) if works else servers[0]
+        return Play(servers, producer, Recorder(Records(url), upstream), upstream, crowd).run(closes)
 
     return run
 
@@ -143,10 +146,12 @@ def test_nothing_is_found_in_the_history_of_the_service_as_it_is(database_url: s
     check_nothing_is_found(play(database_url, AS_IT_IS), AS_IT_IS)
 
 
+@pytest.mark.parametrize("producers", ["inline", "workers"])
 def test_nothing_is_found_in_the_history_of_two_processes_and_a_redis(
-    new_database: NewDatabase, redis: RedisServer, play: Plays
+    new_database: NewDatabase, redis: RedisServer, play: Plays, producers: str
 ) -> None:
-    check_nothing_is_found(play(new_database("postgresql"), AS_IT_IS, redis), AS_IT_IS)
+    history = play(new_database("postgresql"), AS_IT_IS, redis, STREAM_PRODUCERS=producers)
+    check_nothing_is_found(history, AS_IT_IS)
 
 
 def test_the_bug_planted_against_each_promise_is_found(new_database: NewDatabase, play: Plays) -> None:
