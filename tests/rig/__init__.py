@@ -1,8 +1,8 @@
 """The service on several machines, harmed while 1,000 clients read, and its history held against every promise.
 
-``python -m tests.rig --seed 1`` makes three machines of this one: network namespaces ``web1``, ``web2`` and ``back``,
-with a web process each on the first two and Redis and PostgreSQL on the third, on disks whose power can be cut. Clients
-and the provider are outside, where no fault reaches them. It needs root, iproute2, nftables and e2fsprogs.
+``python -m tests.rig --seed 1`` makes five machines of this one, network namespaces: a web process each on two of them,
+a worker each on another two, Redis and PostgreSQL on the fifth, on disks whose power can be cut. Clients and the
+provider are outside, where no fault reaches them. It needs root, iproute2, nftables and e2fsprogs.
 
 Every ten seconds something is done to them (``faults``), and undone: what, when and to whom is up to the seed. Clients
 (``load``) start streams, leave and come back at the other process, cancel, and are turned away as strangers. At the end

@@ -25,12 +25,13 @@ def main() -> None:
     parser.add_argument("--fault-every", type=float, default=10, metavar="SECONDS")
     parser.add_argument("--delay-ms", type=int, default=1000, help="between two deltas of a stream")
     parser.add_argument("--longest", type=float, default=120, metavar="SECONDS", help="the longest answer")
+    parser.add_argument("--producers", choices=("workers", "inline"), default="workers")
     parser.add_argument("--only", default="", help="faults whose names begin with this")
     options = parser.parse_args()
     shape = Shape(options.streams, (min(10.0, options.longest), options.longest), options.delay_ms)
     faults = [fault for fault in IN_NAMESPACES if fault.name.startswith(options.only)]
     plan = Plan(options.seed, shape, options.minutes * 60, options.fault_every, faults)
-    with folder_for_all() as folder, in_namespaces(folder) as machines:
+    with folder_for_all() as folder, in_namespaces(folder, options.producers) as machines:
         say(f"logs: {folder}")
         verdict = run(machines, plan, say)
         for name, value in verdict.figures.items():

@@ -69,8 +69,7 @@ def reset_behind(machines: Machines, victim: Member) -> Iterator[None]:
 def reset_in_front(machines: Machines, victim: Member) -> Iterator[None]:
     """All its connections to readers are reset."""
     assert machines.network is not None
-    port = next(web.port for web in machines.webs if web is victim.process)
-    machines.network.reset(victim.host, "sport", "=", f":{port}")
+    machines.network.reset(victim.host, "sport", "=", f":{victim.process.port}")
     yield
 
 
@@ -141,8 +140,8 @@ class Fault:
     name: str
     harm: Harm
     seconds: tuple[float, float] = (0.0, 0.0)
-    kind: str = "web"
-    """Of the members one of which it strikes; empty: it strikes none of them, and no stream may end by it."""
+    kind: str = "any"
+    """Of the members one of which it strikes: web, worker, any; empty: none of them, and no stream may end by it."""
     ends: bool = False
     """Whether the victim's streams end by it, as interrupted."""
     hands_over: bool = False
@@ -174,7 +173,7 @@ IN_NAMESPACES = (
     Fault("hears nothing of PostgreSQL", cut_off("postgres", ("in",)), BRIEF),
     Fault("loses a fifth of all packets from and to Redis and PostgreSQL", cut_off(percent=20), (3.0, 5.0)),
     Fault("connections to Redis and PostgreSQL reset", reset_behind),
-    Fault("connections of readers reset", reset_in_front),
+    Fault("connections of readers reset", reset_in_front, kind="web"),
     Fault("Redis: power cut", redis_without_power, (0.0, 2.0), kind=""),
     Fault("Redis and PostgreSQL: power cut", all_without_power, (0.0, 2.0), kind=""),
     Fault("PostgreSQL: fast restart", database_stopped(signal.SIGINT), (0.0, 2.0), kind=""),
@@ -221,7 +220,7 @@ class Schedule:
             self._strike(self._deck.pop())
 
     def _strike(self, fault: Fault) -> None:
-        victims = [member for member in self._machines.members if member.kind == (fault.kind or "web")]
+        victims = [member for member in self._machines.members if fault.kind in {"", "any", member.kind}]
         victim, seconds = self._chance.choice(victims), self._chance.uniform(*fault.seconds)
         process = self._machines.process_key(victim) if fault.kind else 0
         began = time.time()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Protocol
+from typing import Any
 
 from tests import commands
 from tests.faults.records import Records
@@ -18,11 +18,13 @@ from tests.rig.cluster import Cluster
 from tests.rig.disk import Disk
 from tests.rig.hosts import OUTSIDE, Host, Network
 from tests.rig.provider import Provider
-from tests.servers import Server
+from tests.servers import Server, StreamWorker
 
 LEASE_SECONDS = 6
 """Half of what is shipped, so that a fault that outlasts it ends before the next one; the least that is allowed."""
 DRAIN_SECONDS = 2
+NAMES = {"inline": ["web1", "web2"], "workers": ["web1", "web2", "work1", "work2"]}
+"""Of the processes, by who produces."""
 SETTINGS = {
     "STREAM_LEASE_SECONDS": str(LEASE_SECONDS),
     "STREAM_DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -42,21 +44,6 @@ OPEN_SINCE = (
 )
 
 
-class Process(Protocol):
-    """A process of the service."""
-
-    @property
-    def pid(self) -> int: ...
-
-    def start(self) -> object: ...
-
-    def send(self, number: signal.Signals) -> None: ...
-
-    def kill(self) -> None: ...
-
-    def terminate(self, timeout: float = 40) -> int: ...
-
-
 @dataclass(frozen=True)
 class Member:
     """A process of the service, and where it runs."""
@@ -64,7 +51,7 @@ class Member:
     kind: str
     """``web``, ``worker``."""
     host: Host
-    process: Process
+    process: Server
 
 
 @dataclass
@@ -72,7 +59,6 @@ class Machines:
     """All of it. ``network``, ``cluster`` and ``disks`` are there where it runs in namespaces."""
 
     folder: Path
-    webs: list[Server]
     members: list[Member]
     redis: RedisServer
     records: Records
@@ -85,6 +71,11 @@ class Machines:
     cluster: Cluster | None = None
     redis_disk: Disk | None = None
     cluster_disk: Disk | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses of the web processes."""
+        return [member.process.url for member in self.members if member.kind == "web"]
 
     def process_key(self, member: Member) -> int:
         """The record of a process in the database."""
@@ -99,8 +90,8 @@ class Machines:
 
     def check_logs(self) -> None:
         """Raises AssertionError where a process has printed what it must not."""
-        for web in self.webs:
-            web.refuse_leaks()
+        for member in self.members:
+            member.process.refuse_leaks()
 
 
 @contextmanager
@@ -113,11 +104,11 @@ def folder_for_all() -> Iterator[Path]:
 
 
 @contextmanager
-def in_namespaces(folder: Path, appendfsync: str = "always") -> Iterator[Machines]:
-    """Two web machines and one with Redis and PostgreSQL, whose disks may be cut off from power. Needs root."""
+def in_namespaces(folder: Path, producers: str = "workers", appendfsync: str = "always") -> Iterator[Machines]:
+    """A machine for each process, and one for Redis and PostgreSQL, whose disks may lose their power. Needs root."""
     with ExitStack() as held:
-        network = held.enter_context(Network("web1", "web2", "back"))
-        back = network.hosts[-1]
+        network = held.enter_context(Network(*NAMES[producers], "back"))
+        *hosts, back = network.hosts
         disks = [Disk(folder, name) for name in ("redis", "postgres")]
         for disk in disks:
             held.callback(disk.unmount)
@@ -127,21 +118,21 @@ def in_namespaces(folder: Path, appendfsync: str = "always") -> Iterator[Machine
         redis.start()
         cluster = Cluster(back, disks[1].path)
         held.callback(cluster.kill)
-        machines = _serve(held, folder, network.hosts[:2], back, redis, cluster.url, OUTSIDE)
+        machines = _serve(held, folder, hosts, back, redis, cluster.url, OUTSIDE)
         machines.network, machines.cluster = network, cluster
         machines.redis_disk, machines.cluster_disk = disks
         yield machines
 
 
 @contextmanager
-def on_loopback(folder: Path, database_url: str) -> Iterator[Machines]:
-    """Two web processes on a database of a kind, with a Redis of their own."""
+def on_loopback(folder: Path, database_url: str, producers: str = "workers") -> Iterator[Machines]:
+    """The same processes side by side on a database that is not the rig's own, with a Redis that is."""
     with ExitStack() as held:
         (folder / "redis").mkdir()
         redis = RedisServer(folder / "redis")
         held.callback(redis.kill)
         redis.start()
-        hosts = [Host("web1"), Host("web2")]
+        hosts = [Host(name) for name in NAMES[producers]]
         yield _serve(held, folder, hosts, Host("back"), redis, database_url, "127.0.0.1")
 
 
@@ -153,22 +144,25 @@ def _serve(
     provider.start()
     made = commands.run(url, "create_api_key", "rig")
     assert made.returncode == 0, made.stderr
-    webs = []
-    for host in hosts:
-        web = Server(
-            url,
-            folder,
-            kind="uvicorn",
-            host=host.address,
-            enter=host.enter,
-            REDIS_URL=redis.url,
-            OPENAI_BASE_URL=provider.url,
-            STREAM_METRICS_DIR=str(folder / host.name),
-            **SETTINGS,  # type: ignore[arg-type]  # the other parameters have names that no setting has
-        )
-        held.callback(web.kill)
-        webs.append(web)
-    members = [Member("web", host, web) for host, web in zip(hosts, webs, strict=True)]
-    for web in webs:
-        web.start()
-    return Machines(folder, webs, members, redis, Records(url), provider, made.stdout.strip(), back)
+    places = {"REDIS_URL": redis.url, "OPENAI_BASE_URL": provider.url}
+    members = [_make(host, folder, url, {**SETTINGS, **places}, len(hosts)) for host in hosts]
+    for member in members:
+        held.callback(member.process.kill)
+    with ThreadPoolExecutor(len(members)) as pool:
+        list(pool.map(lambda member: member.process.start(), members))
+    return Machines(folder, members, redis, Records(url), provider, made.stdout.strip(), back)
+
+
+def _make(host: Host, folder: Path, url: str, settings: dict[str, str], count: int) -> Member:
+    """The process of this name, on its host; of more than the two web processes, the others produce."""
+    environment: dict[str, Any] = {
+        **settings,
+        "host": host.address,
+        "enter": host.enter,
+        "STREAM_METRICS_DIR": str(folder / host.name),
+        "STREAM_PRODUCERS": "workers" if count > len(NAMES["inline"]) else "inline",
+    }
+    if host.name.startswith("work"):
+        arguments = ("--drain", str(DRAIN_SECONDS))
+        return Member("worker", host, StreamWorker(url, folder, arguments=arguments, **environment))
+    return Member("web", host, Server(url, folder, kind="uvicorn", **environment))

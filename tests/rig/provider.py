@@ -57,7 +57,7 @@ class Provider:
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.communicate()
 
     def calls(self) -> list[Call]:
         """All calls so far."""

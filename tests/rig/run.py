@@ -35,7 +35,7 @@ def run(machines: Machines, plan: Plan, say: Callable[[str], None] = lambda _: N
         say(f"{time.monotonic() - began:6.1f} s  {what}")
 
     schedule = Schedule(machines, plan.faults, plan.seed, tell)
-    load = Load([web.url for web in machines.webs], machines.key, plan.shape, plan.seed, schedule.damage)
+    load = Load(machines.urls, machines.key, plan.shape, plan.seed, schedule.damage)
     hung = asyncio.run(_run(schedule, load, plan))
     tell("all faults undone, all readers at the end")
     machines.check_logs()

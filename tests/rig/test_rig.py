@@ -17,12 +17,12 @@ from tests.rig.run import Plan, run
 IN_CI = ("kill -9", "paused beyond its lease", "Redis: kill -9", "database closed")
 
 
-def test_two_processes_and_a_redis_keep_every_promise_under_faults(
+def test_web_processes_workers_and_a_redis_keep_every_promise_under_faults(
     tmp_path: Path, postgresql: databases.PostgreSQL
 ) -> None:
     url = postgresql.new()
     faults = [fault for fault in ON_LOOPBACK if fault.name in IN_CI]
-    plan = Plan(seed=1, shape=Shape(30, (1.0, 4.0), delay_ms=50), seconds=15, every=3, faults=faults)
+    plan = Plan(seed=1, shape=Shape(30, (1.0, 4.0), delay_ms=50), seconds=12.5, every=2.5, faults=faults)
     with on_loopback(tmp_path, url) as machines:
         verdict = run(machines, plan)
     postgresql.discard(url)
@@ -43,11 +43,12 @@ def test_a_redis_that_does_not_sync_every_write_is_found_out_by_a_power_cut() ->
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_1000_streams_on_three_machines_lose_nothing_in_ten_minutes_of_faults() -> None:
+@pytest.mark.parametrize("producers", ["workers", "inline"])
+def test_1000_streams_on_five_machines_lose_nothing_in_ten_minutes_of_faults(producers: str) -> None:
     """What ``python -m tests.rig`` does."""
     need_root()
     plan = Plan(seed=1, shape=Shape(1000, (10.0, 120.0)), seconds=600, every=10, faults=IN_NAMESPACES)
-    with folder_for_all() as folder, in_namespaces(folder) as machines:
+    with folder_for_all() as folder, in_namespaces(folder, producers) as machines:
         run(machines, plan).check()
 
 
