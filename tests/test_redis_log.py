@@ -150,8 +150,11 @@ def test_connections_that_are_reset_are_made_again(
         stream = await bench.stream()
         for number in range(3):
             assert await bench.append(stream, chunk(number)) is Outcome.APPLIED
+            proxy.reset_after(0, 0, 0)
             proxy.reset_all()
-        assert await bench.frames(stream) == framed(*map(chunk, range(3)))
+        while not (taken := await bench.frames(stream)):
+            pass  # a question that fails is asked again, by who reads
+        assert taken == framed(*map(chunk, range(3)))
 
     with ByteProxy(redis.port, scheme="redis") as proxy:
         run(proxy, scenario, new_loop)
