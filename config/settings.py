@@ -140,7 +140,7 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "django": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "streaming": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO"), "propagate": False},
+        "streaming": {"handlers": ["stderr"], "level": env.level("LOG_LEVEL", default="INFO"), "propagate": False},
     },
 }
 

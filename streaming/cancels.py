@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from streaming import notices
 from streaming.models import Stream
 
 
 def request_all(streams: list[int]) -> list[None]:
-    """Note that streams are to end; a stream that is closed, or asked already, stays as it is."""
+    """Note that streams are to end, and tell; a stream that is closed, or asked already, stays as it is."""
     Stream.objects.filter(pk__in=streams, finished_at__isnull=True, cancel_requested_at__isnull=True).update(
         cancel_requested_at=timezone.now()
     )
+    notices.send(notices.CANCELLED, streams)
     return [None] * len(streams)
 
 

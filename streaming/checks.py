@@ -16,7 +16,9 @@ from django.utils.module_loading import import_string
 
 from streaming.addresses import metrics_networks
 from streaming.conf import DEFAULTS, INLINE, WORKERS, allowed_origins, settings
+from streaming.errors import Unavailable
 from streaming.eventlog.base import EventLog
+from streaming.providers import registry
 from streaming.providers.servers import server_problems
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", ".localhost", "testserver"})
@@ -80,6 +82,24 @@ def numbers_are_sensible(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
 def named_servers_are_well_formed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """``STREAM_OPENAI_COMPATIBLE`` names servers that can be asked."""
     return [Error(f"STREAM_OPENAI_COMPATIBLE: {problem}", id="streaming.E005") for problem in server_problems()]
+
+
+@register("streaming")
+def default_model_is_served(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Who names no model is to be served by the one that is named here."""
+    name = settings.STREAM_DEFAULT_MODEL
+    if not name or server_problems():
+        return []
+    try:
+        provider, _ = registry.default()
+    except Unavailable:
+        hint = "Name one of /api/v1/models, or leave it empty."
+        told = f"STREAM_DEFAULT_MODEL is {name!r}, and no provider knows that model."
+        return [Error(told, hint=hint, id="streaming.E013")]
+    if setting := provider.missing_setting():
+        told = f"STREAM_DEFAULT_MODEL is {name!r}, and cannot be used: {setting} is missing."
+        return [Warning(told, id="streaming.W019")]
+    return []
 
 
 @register("streaming")

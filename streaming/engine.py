@@ -100,7 +100,7 @@ class Engine:
         live, readers = self._production.keys, self._readership.sizes
         sweeper = Sweeper(self.store, self.log, self._process, live, lambda: self.draining, self._queue, readers)
         yield from (sweeper.run(), self._production.watch_cancels(self._process), watch_loop())
-        yield from (self.revocations.run(), self._resumes.run())
+        yield from (self.store.notices.run(), self.revocations.run(), self._resumes.run())
         if self.log.handover is not None:
             yield self._production.hear_cancels(self.log.handover)
         if self._worker is not None:

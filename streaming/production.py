@@ -18,7 +18,7 @@ from streaming.tasks import Tasks
 logger = logging.getLogger("streaming.production")
 
 CANCEL_SECONDS = 0.25
-"""How often a process looks whether one of its streams was cancelled elsewhere."""
+"""How often a process looks whether one of its streams was cancelled elsewhere, where nobody tells it (``notices``)."""
 
 HEAR_AGAIN_SECONDS = 0.5
 """Until it is tried again to hear of cancels."""
@@ -85,7 +85,7 @@ class Production:
     async def watch_cancels(self, process: int) -> None:
         """Until cancelled: stop the streams of this process that were cancelled on another."""
         while True:
-            await asyncio.sleep(CANCEL_SECONDS)
+            await self._store.notices.cancelled.wait(CANCEL_SECONDS)
             if not self._live:
                 continue
             try:

@@ -27,6 +27,7 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from streaming import metrics
+from streaming.notices import Notices
 
 logger = logging.getLogger("streaming.store")
 
@@ -62,6 +63,8 @@ class Store:
     def __init__(self) -> None:
         self.others_write = False
         """Whether other live processes write to this database; set by who renews the lease."""
+        self.notices = Notices(self.read)
+        """What other processes tell of this database; run by the engine."""
         self._connections: list[BaseDatabaseWrapper] = []
         self._readers = ThreadPoolExecutor(READERS, "sql-reader", self._keep_connection)
         self._long_readers = ThreadPoolExecutor(LONG_READERS, "sql-long-reader", self._keep_connection)

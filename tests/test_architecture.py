@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the bottom up; a module may import those of its own layer and of the layers before it.
 LAYERS = (
-    {"conf", "errors", "version", "logs", "scoreboard", "tasks"},
+    {"conf", "errors", "version", "logs", "scoreboard", "tasks", "notices"},
     {"events", "pricing", "metrics"},
     {"sse", "state", "endings", "params", "exposition", "eventlog.record"},
     {"providers.base", "eventlog.base", "providers.decoder", "providers.breaker", "providers.connections"},

@@ -20,7 +20,7 @@ from django.test import override_settings
 
 from config import first_run
 from config.environment import Environment
-from streaming.checks import numbers_are_sensible
+from streaming.checks import default_model_is_served, numbers_are_sensible
 from streaming.conf import DEFAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +108,51 @@ def test_a_setting_that_cannot_be_read_is_told_by_its_name(text: str, default: A
     with pytest.raises(ImproperlyConfigured) as refused:
         read(text, default)
     assert str(refused.value) == rule
+
+
+@pytest.mark.parametrize(("text", "level"), [("", "INFO"), ("debug", "DEBUG"), (" ERROR ", "ERROR")])
+def test_a_level_is_read_in_any_case(text: str, level: str) -> None:
+    environment = Environment()
+    environment.ENVIRON = {"NAME": text}
+    assert environment.level("NAME", default="INFO") == level
+
+
+def test_a_level_that_there_is_not_is_told_in_a_sentence() -> None:
+    environment = Environment()
+    environment.ENVIRON = {"LOG_LEVEL": "foo"}
+    with pytest.raises(ImproperlyConfigured) as refused:
+        environment.level("LOG_LEVEL", default="INFO")
+    assert str(refused.value) == "LOG_LEVEL is 'foo'; it must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL."
+
+
+@pytest.mark.parametrize("secret", ["$ecret", "$HOME", "$", r"\$x"])
+def test_a_text_that_begins_with_a_dollar_is_what_it_is(secret: str) -> None:
+    environment = Environment()
+    environment.ENVIRON = {"OPENAI_API_KEY": secret, "HOME": "/root", "HOSTS": f"{secret},b"}
+    assert environment.get_value("OPENAI_API_KEY", cast=str, default="") == secret
+    assert environment.str("OPENAI_API_KEY", default="") == secret
+    assert environment.list("HOSTS", default=[]) == [secret, "b"]
+
+
+def test_a_default_model_that_nobody_serves_is_told() -> None:
+    with override_settings(STREAM_DEFAULT_MODEL="demo-2"):
+        [error] = default_model_is_served(None)
+    assert (error.id, error.msg) == (
+        "streaming.E013",
+        "STREAM_DEFAULT_MODEL is 'demo-2', and no provider knows that model.",
+    )
+    with override_settings(STREAM_DEFAULT_MODEL="gpt-4o-mini", OPENAI_API_KEY=""):
+        [warning] = default_model_is_served(None)
+    assert (warning.id, warning.msg) == (
+        "streaming.W019",
+        "STREAM_DEFAULT_MODEL is 'gpt-4o-mini', and cannot be used: OPENAI_API_KEY is missing.",
+    )
+
+
+@pytest.mark.parametrize("served", ["", "demo"])
+def test_a_default_model_that_is_served_is_fine(served: str) -> None:
+    with override_settings(STREAM_DEFAULT_MODEL=served):
+        assert default_model_is_served(None) == []
 
 
 def test_a_database_left_empty_is_the_default_and_a_bad_one_is_not_shown() -> None:

@@ -1,7 +1,8 @@
 """The event log in SQL: SQLite or PostgreSQL.
 
-Durable by the commit. Wakes the readers of its own process at once; other processes find out by asking
-for the heads of the streams that they follow, all in one query, every ``poll_seconds``.
+Durable by the commit. Wakes the readers of its own process at once; other processes find out by asking for the heads of
+the streams that they follow, all in one query, every ``poll_seconds``, and on PostgreSQL of those that are told of (see
+``notices``) at once.
 
 While the database is out of reach, appends wait and readers see nothing new; a connection lost in the
 middle of a commit leaves its outcome unknown, and the identical append is repeated until it is known.
@@ -68,24 +69,28 @@ class DatabaseEventLog(EventLog):
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._poll())
+        tasks = [asyncio.create_task(work) for work in (self._poll(), self._hear())]
         try:
             yield
         finally:
-            task.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def append(self, append: Append) -> Outcome:
         outcome = await self._store.write(append_all, append)
-        tail = self._tails.get(append.stream)
-        if outcome is Outcome.APPLIED and tail is not None:
-            tail.extend(append.events)
+        if outcome is Outcome.APPLIED:
+            self._tell(append.stream)
+            if (tail := self._tails.get(append.stream)) is not None:
+                tail.written_here = True
+                tail.extend(append.events)
         return outcome
 
     async def close(self, stream: int, ending: Ending, *, attempt: int | None = None) -> Closed | None:
         closed = await self._store.write(close_all, Closing(stream, ending, attempt))
-        tail = self._tails.get(stream)
-        if closed is not None and tail is not None:
-            tail.reach(closed.event.event_id + 1, closed=True)
+        if closed is not None:
+            self._tell(stream)
+            if (tail := self._tails.get(stream)) is not None:
+                tail.reach(closed.event.event_id + 1, closed=True)
         return closed
 
     async def read(self, stream: int, after: int) -> Page | None:
@@ -102,24 +107,48 @@ class DatabaseEventLog(EventLog):
             tail.reach(end, closed=closed)
             yield tail
 
+    def _tell(self, stream: int) -> None:
+        if self._store.others_write:
+            self._store.notices.tell_grown(stream)
+
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_seconds)
-            known = {tail.stream: tail.end for tail in self._tails.open()}
-            closed = [tail.stream for tail in self._tails.closed()]
-            try:
-                heads = await self._store.read(select_heads, list(known)) if known else {}
-                pruned = await self._store.read(select_pruned, closed) if closed else []
-            except Exception as error:
-                logger.warning("cannot look at the heads", extra={"error": type(error).__name__})
-                continue
-            for stream, known_end in known.items():
-                if (tail := self._tails.get(stream)) is not None:
-                    _compare(tail, known_end, heads.get(stream))
-            for stream in pruned:
-                self._pages.forget(stream)
-                if (tail := self._tails.get(stream)) is not None:
-                    tail.lose()
+            with _logged():
+                await self._look(self._tails.open())
+                await self._look_for_pruned()
+
+    async def _hear(self) -> None:
+        """Look at once at what others say has grown."""
+        while True:
+            told = await self._store.notices.grown.take()
+            tails = [tail for tail in self._tails.open() if not told or tail.stream in told]
+            with _logged():
+                await self._look([tail for tail in tails if not tail.written_here])
+
+    async def _look(self, tails: list[Tail]) -> None:
+        """Compare what tails know with the heads. Raises Error."""
+        known = {tail.stream: tail.end for tail in tails}
+        heads = await self._store.read(select_heads, list(known)) if known else {}
+        for stream, known_end in known.items():
+            if (tail := self._tails.get(stream)) is not None:
+                _compare(tail, known_end, heads.get(stream))
+
+    async def _look_for_pruned(self) -> None:
+        closed = [tail.stream for tail in self._tails.closed()]
+        for stream in await self._store.read(select_pruned, closed) if closed else ():
+            self._pages.forget(stream)
+            if (tail := self._tails.get(stream)) is not None:
+                tail.lose()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """What fails is told, and tried again with the next look."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("cannot look at the heads", extra={"error": type(error).__name__})
 
 
 def _compare(tail: Tail, known_end: int, head: tuple[int, bool] | None) -> None:

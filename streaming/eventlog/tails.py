@@ -43,7 +43,8 @@ class Tail:
         self.end = 0
         self.closed = False
         self.gone = False
-        self.loading = asyncio.Lock()
+        self.loading: asyncio.Future[None] | None = None
+        """Done when the page that somebody is reading from the store is there."""
         self._frames: deque[bytes] = deque()
         self._first = 0
         self._bytes = 0
@@ -156,6 +157,16 @@ Load = Callable[[int, int, Tail | None], Awaitable[Page | None]]
 """The page of a stream after an event from the store; the tail, where there is one, may keep it. Raises LogGone."""
 
 
+async def _load_for_all(tail: Tail, after: int, load: Load) -> Page | None:
+    """Read a page, for which others wait meanwhile; then all of them look at once."""
+    tail.loading = loaded = asyncio.get_running_loop().create_future()
+    try:
+        return await load(tail.stream, after, tail)
+    finally:
+        tail.loading = None
+        loaded.set_result(None)
+
+
 def to_page(events: Sequence[Event]) -> Page | None:
     """The frames of some events as one page."""
     if not events:
@@ -186,12 +197,14 @@ class Tails:
         tail = self.get(stream)
         if tail is None:
             return await load(stream, after, None)
-        if (page := tail.page(after)) is not None:
-            return page
-        if after + 1 >= tail.window_end:
-            async with tail.loading:
-                return tail.page(after) or await load(stream, after, tail)
-        return await load(stream, after, tail)
+        while (page := tail.page(after)) is None:
+            if after + 1 < tail.window_end:
+                return await load(stream, after, tail)
+            if tail.loading is None:
+                return await _load_for_all(tail, after, load)
+            # Not awaited itself: whoever leaves would take it along.
+            await asyncio.wait((tail.loading,))
+        return page
 
     @contextmanager
     def use(self, stream: int) -> Iterator[Tail]:

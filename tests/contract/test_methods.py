@@ -37,6 +37,20 @@ def test_a_method_that_a_route_does_not_have_is_405_and_names_those_it_has(eithe
             assert method != "HEAD" or answer.body == b""
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready", "/version"])
+def test_a_probe_answers_with_a_slash_at_its_end_as_without(either: Client, path: str) -> None:
+    with_slash, without = either.get(f"{path}/"), either.get(path)
+    assert (with_slash.status, with_slash.body) == (without.status, without.body)
+    assert without.status == 200
+
+
+@pytest.mark.parametrize("path", ["/magic", "/api/docs", "/metrics"])
+def test_a_page_with_a_slash_at_its_end_redirects_to_the_one_without(either: Client, path: str) -> None:
+    answer = either.get(f"{path}/")
+    assert (answer.status, answer.header("Location")) == (302, path)
+    assert either.get(path).status == 200
+
+
 def nested(depth: int, kind: str) -> bytes:
     """JSON of such a depth, as text: no encoder makes it."""
     opening, closing = {"list": ("[", "]"), "object": ('{"a":', "}")}[kind]

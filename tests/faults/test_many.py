@@ -17,7 +17,8 @@ from tests.frames import Frame
 from tests.upstream import Upstream
 
 MOST_THREADS = 20
-MOST_CONNECTIONS = 8
+MOST_CONNECTIONS = 9
+"""Eight of the process, and one of ``/ready``."""
 
 
 def test_50_simultaneous_starts_of_one_stream_over_two_processes_are_one_call_and_one_text(
