@@ -69,7 +69,22 @@ def told(answer: Request) -> History:
 def answered(text: str, usage: tuple[int, int] = (100, 2), **changes: object) -> History:
     """The upstream said this, and the stream ended otherwise than in the healthy history."""
     call = Call("s", 200, 2.0, 19.0, text, usage)
-    return replace(stored(**changes), calls=[call])
+    return replace(stored(**changes), calls=[call], readings=[])
+
+
+def estimated(tokens: int) -> History:
+    """It was interrupted after two tokens of the three that the upstream said, and its cost is that of so many."""
+    total = 210 + 5 * tokens
+    row = replace(COST, state="estimated", completion=tokens, total=total)
+    told = {
+        "prompt_tokens": 100,
+        "completion_tokens": tokens,
+        "total_tokens": 100 + tokens,
+        "total_cost": total / 10**12,
+    }
+    end = {**told, "cost_state": "estimated", "error_type": "interrupted", "retryable": True}
+    events = (*EVENTS[:2], Event(2, "error", json.dumps(end)))
+    return answered("aaa", status="error", finish_reason="", costs=(row,), events=events)
 
 
 ERROR = json.dumps({**DONE, "cost_state": "provider", "error_type": "interrupted", "retryable": True})
@@ -112,6 +127,9 @@ BROKEN: list[tuple[int, str, Callable[[], History]]] = [
     (7, "cached tokens priced in full", lambda: cost(total=310)),
     (7, "other counts than the upstream's", lambda: answered("aa", (100, 3))),
     (7, "estimated, though the upstream told", lambda: answered("aa", costs=(replace(COST, state="estimated"),))),
+    (7, "more estimated than was delivered", lambda: estimated(3)),
+    (7, "more estimated than the upstream said", lambda: replace(estimated(4), harmed=frozenset("s"))),
+    (7, "less estimated than was delivered", lambda: replace(estimated(1), harmed=frozenset("s"))),
     (7, "other counts than told", lambda: cost(prompt=101, total=223)),
     (7, "another state than told", lambda: cost(state="estimated")),
     (8, "a stranger is told 403", lambda: told(replace(HEALTHY.requests[1], status=403))),
@@ -124,6 +142,8 @@ BROKEN: list[tuple[int, str, Callable[[], History]]] = [
 def test_a_healthy_history_has_no_breach() -> None:
     assert breaches(HEALTHY) == []
     assert breaches(answered("aa")) == []
+    assert breaches(estimated(2)) == []
+    assert breaches(replace(estimated(3), harmed=frozenset("s"))) == []
 
 
 @pytest.mark.parametrize(
