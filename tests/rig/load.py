@@ -73,7 +73,14 @@ class Load:
 
     def _asker(self) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.key}", "X-Request-Id": "the-same"}
-        return httpx.AsyncClient(headers=headers, timeout=CANCEL_SECONDS, trust_env=False, verify=NO_CERTIFICATES)
+        return httpx.AsyncClient(
+            headers=headers,
+            timeout=CANCEL_SECONDS,
+            trust_env=False,
+            verify=NO_CERTIFICATES,
+            # One that was kept may be closed by its server just when it is used again.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
     async def _count(self) -> None:
         while True:
