@@ -40,8 +40,10 @@ check: setup
 	@if [ -e $(NODE_READY) ]; then $(WITH_NODE) npm run --silent types; else echo "npm ci failed: static/magic was not checked"; test -z "$$CI"; fi
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
+# All that is promised over HTTP, and under faults, holds of the event log in Redis as well: the second command.
 soak: setup
 	$(BIN)/python -m pytest -m soak
+	MAGIC_TEST_REDIS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/contract tests/faults
 	@if [ -e $(NODE_READY) ]; then SEEDS=5000 $(WITH_NODE) npm test --silent; fi
 
 # Two cores, and nothing else going on. The peers go into bench/.venv.

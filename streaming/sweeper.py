@@ -64,6 +64,7 @@ class Sweeper:
     readers: Callable[[], dict[int, int]] = dict
     clock: Callable[[], float] = time.monotonic
     _renewed: float = 0.0
+    _renewing: bool = False
     _hold_until: float = 0.0
     _suspects: set[int] = field(default_factory=set)
     _is_oldest: bool = False
@@ -83,9 +84,10 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Close what has to be closed. One stream that cannot be closed holds up no other."""
-        if self.clock() < self._hold_until:
-            return
         open_streams = await self.store.read(find_open, self.process)
+        # Looked at afterwards: the question itself may have waited for the end of an outage.
+        if self._renewing or self.clock() < self._hold_until:
+            return
         own = {stream.key for stream in open_streams if stream.own} - set(self.live())
         orphans = [each for each in open_streams if not each.own or each.key in self._suspects & own]
         for start in range(0, len(orphans), CLOSE_AT_ONCE):
@@ -116,7 +118,11 @@ class Sweeper:
 
     async def _renew(self) -> None:
         began = self.clock()
-        others = await self.store.write(renew, Renewal(self.process, self.draining(), self.readers()))
+        self._renewing = True
+        try:
+            others = await self.store.write(renew, Renewal(self.process, self.draining(), self.readers()))
+        finally:
+            self._renewing = False
         self.store.others_write = bool(others)
         self._is_oldest = all(self.process < other for other in others)
         late = self.clock() - self._renewed > settings.STREAM_LEASE_SECONDS or self.clock() - began > SLOW_SECONDS

@@ -10,7 +10,7 @@ import pytest
 
 from tests import databases
 from tests.redis_server import RedisServer
-from tests.servers import Server
+from tests.servers import ON_REDIS, Server, StreamWorker
 
 # Tests of pure or synchronous code that meet Django's connection would find the wrong database: none is shared.
 os.environ.setdefault("SECRET_KEY", "tests")
@@ -38,6 +38,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         server.kill()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def redis_log(request: pytest.FixtureRequest) -> None:
+    """With MAGIC_TEST_REDIS=1 every server process of the tests has its event log in Redis."""
+    if ON_REDIS:
+        os.environ["REDIS_URL"] = request.getfixturevalue("redis").url
+
+
 @pytest.fixture
 def sqlite_url(sqlite: databases.SQLite) -> str:
     """A new SQLite database."""
@@ -55,11 +62,12 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start server processes: ``serve(database_url, kind="uvicorn", STREAM_LEASE_SECONDS="3")``."""
+    """Start server processes: ``serve(database_url, kind="uvicorn", STREAM_LEASE_SECONDS="3")``; or kind ``worker``."""
     servers: list[Server] = []
 
     def start(database_url: str, **options: str) -> Server:
-        server = Server(database_url, tmp_path, **options)  # type: ignore[arg-type]
+        made = StreamWorker if options.get("kind") == "worker" else Server
+        server = made(database_url, tmp_path, **options)  # type: ignore[arg-type]
         servers.append(server)
         return server.start()
 

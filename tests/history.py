@@ -68,13 +68,21 @@ class Stored:
     events: tuple[Event, ...]
     costs: tuple[Cost, ...]
 
+    @property
+    def text(self) -> str:
+        """The answer, as far as it came."""
+        return "".join(event.values["content"] for event in self.events if event.type == "message_chunk")
+
 
 Database = Mapping[str, Stored]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one connection got: frames as they came. ``ended``: ``clean``, ``cut`` or ``left`` (by the reader)."""
+    """What one connection got: frames as they came.
+
+    ``ended``: ``clean``, ``cut``, ``left`` (by the reader), ``handed over`` (by a process that is about to end).
+    """
 
     stream: str
     after: int
@@ -96,6 +104,7 @@ class Request:
 
     ``verb``: ``start`` (may start), ``resume`` (says what it has), ``cancel``; ``look`` is every other. ``who`` asks;
     ``owned``: the stream is theirs; None where nobody's is of that name. ``told``: all of the answer that may tell.
+    ``calm``: False where harm was being done meanwhile, and no answer is promised.
     """
 
     stream: str
@@ -106,16 +115,23 @@ class Request:
     owned: bool | None = True
     route: str = ""
     told: object = None
+    calm: bool = True
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that reached the upstream, and the status that it answered. Times are seconds since the epoch."""
+    """A request that reached the upstream, and the status that it answered. Times are seconds since the epoch.
+
+    Where it is known: ``text`` is all that it would say, and ``usage`` the prompt's and the answer's tokens that it
+    would tell at the end.
+    """
 
     stream: str
     status: int
     began: float
     ended: float | None
+    text: str | None = None
+    usage: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +144,11 @@ class Death:
 
 @dataclass(frozen=True)
 class History:
-    """All that was recorded. ``samples`` are the database at earlier moments, oldest first."""
+    """All that was recorded. ``samples`` are the database at earlier moments, oldest first.
+
+    ``harmed``: the streams whose producer's process was struck by anything, so that they may have been interrupted;
+    None where that is not recorded.
+    """
 
     database: Database
     readings: Sequence[Reading] = ()
@@ -136,6 +156,7 @@ class History:
     requests: Sequence[Request] = ()
     samples: Sequence[Database] = ()
     deaths: Sequence[Death] = ()
+    harmed: frozenset[str] | None = None
 
 
 def is_terminal(frame: bytes) -> bool:

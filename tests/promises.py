@@ -56,6 +56,10 @@ def one_log_one_truth(history: History) -> Breaches:
         for event_id, frame in zip(reading.ids, reading.frames, strict=True):
             if stored.get(event_id, frame) != frame:
                 yield reading.stream, f"event {event_id} came with other bytes than the log's"
+    for stream, call in _answering(history).items():
+        text, whole = history.database[stream].text, history.database[stream].finish_reason == "stop"
+        if call.text is not None and not (text == call.text if whole else call.text.startswith(text)):
+            yield stream, f"is not what the upstream said, or not {'all' if whole else 'the beginning'} of it"
     for earlier, later in _successive(history):
         for stream, before in earlier.items():
             if stream in later and later[stream].events[: len(before.events)] != before.events:
@@ -88,6 +92,11 @@ def every_reader_reaches_the_end(history: History) -> Breaches:
                 yield stream, f"not closed within {CLOSED_WITHIN_SECONDS} s of its producer's death"
             elif stream not in cancelled and not _is_interrupted(stored):
                 yield stream, "its producer died, and it did not end as interrupted and retryable"
+    if history.harmed is not None:
+        harmed = history.harmed | _died(history)
+        for stream, stored in history.database.items():
+            if _is_interrupted(stored) and stream not in harmed:
+                yield stream, "was interrupted, and nothing had befallen its producer"
 
 
 def nothing_follows_a_terminal_event(history: History) -> Breaches:
@@ -112,13 +121,13 @@ def disconnect_is_not_cancel(history: History) -> Breaches:
     cancels = [request for request in history.requests if request.verb == "cancel" and request.owned]
     asked = {request.stream for request in cancels}
     left = {reading.stream for reading in history.readings if reading.ended == "left"}
-    died = {stream for death in history.deaths for stream in death.streams}
+    died = _died(history) | (history.harmed or frozenset())
     for stream, stored in history.database.items():
         if stored.status == "cancelled" and stream not in asked:
             yield stream, "is cancelled, and nobody asked for that"
         elif stream in left - asked - died and _is_interrupted(stored):
             yield stream, "was interrupted when a reader left"
-    for request in cancels:
+    for request in (request for request in cancels if request.calm):
         if request.status not in {200, 202}:
             yield request.stream, f"a cancel answered {request.status}"
         calls = [call for call in history.calls if call.stream == request.stream]
@@ -127,6 +136,7 @@ def disconnect_is_not_cancel(history: History) -> Breaches:
 
 
 def stream_and_cost_are_one_record(history: History) -> Breaches:
+    answering = _answering(history)
     for database in (*history.samples, history.database):
         for stream, stored in database.items():
             if len(stored.costs) != 1:
@@ -138,7 +148,17 @@ def stream_and_cost_are_one_record(history: History) -> Breaches:
             if cost.settled and cost.total != cost.price_of_counts:
                 yield stream, f"costs {cost.total}, and its counts {cost.price_of_counts}"
             if cost.settled and stored.events and stored.events[-1].type in TERMINAL:
-                yield from ((stream, what) for what in _unlike_the_terminal_event(stored, cost))
+                call = answering.get(stream) if stream in (history.harmed or ()) else None
+                most = 0 if call is None else len(call.text or "")  # a producer that was struck counted what got lost
+                yield from ((stream, what) for what in _unlike_the_terminal_event(stored, cost, most))
+    for stream, call in answering.items():
+        for cost in history.database[stream].costs:
+            if call.usage is None:
+                continue
+            if cost.state == "provider" and (cost.prompt, cost.completion) != call.usage:
+                yield stream, f"the upstream told {call.usage} tokens, the ledger {(cost.prompt, cost.completion)}"
+            if cost.state != "provider" and history.database[stream].finish_reason == "stop":
+                yield stream, f"the upstream told its usage, and the ledger says {cost.state}"
 
 
 def a_stranger_sees_nothing(history: History) -> Breaches:
@@ -169,7 +189,8 @@ PROMISES: dict[int, Callable[[History], Breaches]] = {
 }
 
 
-def _unlike_the_terminal_event(stored: Stored, cost: Cost) -> Iterator[str]:
+def _unlike_the_terminal_event(stored: Stored, cost: Cost, most: int) -> Iterator[str]:
+    """``most``: so many tokens may have been counted where fewer were delivered."""
     told = stored.events[-1].values
     total = None if cost.total is None else cost.total / PICO
     counts = (cost.prompt, cost.completion, cost.prompt + cost.completion)
@@ -178,7 +199,7 @@ def _unlike_the_terminal_event(stored: Stored, cost: Cost) -> Iterator[str]:
     if (told["total_cost"], told["cost_state"]) != (total, cost.state):
         yield f"its terminal event has another cost than the ledger's {total}, {cost.state}"
     counted = sum(event.values["tokens"] for event in stored.events if event.type == "message_chunk")
-    if cost.state == "estimated" and cost.completion != counted:
+    if cost.state == "estimated" and not counted <= cost.completion <= max(counted, most):
         yield f"is estimated at {cost.completion} tokens, and {counted} were delivered"
 
 
@@ -195,6 +216,16 @@ def _by_stream(calls: Iterable[Call]) -> dict[str, list[Call]]:
     for call in sorted(calls, key=lambda call: call.began):
         found.setdefault(call.stream, []).append(call)
     return found
+
+
+def _answering(history: History) -> dict[str, Call]:
+    """The call that answered each stream, where one did."""
+    answered = (call for call in history.calls if call.status == 200 and call.stream in history.database)
+    return {call.stream: call for call in answered}
+
+
+def _died(history: History) -> frozenset[str]:
+    return frozenset(stream for death in history.deaths for stream in death.streams)
 
 
 def _is_interrupted(stored: Stored) -> bool:

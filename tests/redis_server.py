@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from redis import Redis
@@ -20,24 +21,29 @@ START_SECONDS = 20
 
 
 class RedisServer:
-    """One server, with its append-only file synced at every write. ``start()`` returns when it answers."""
+    """One server, with its append-only file synced at every write. ``start()`` returns when it answers.
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    ``host`` and ``enter``: as ``Server`` takes them.
+    """
+
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1", enter: Sequence[str] = (), **options: str) -> None:
         if BINARY is None:
             skip(NO_REDIS)
         self._folder = folder
+        self._enter = enter
+        self._host = host
         self._options = {"appendonly": "yes", "appendfsync": "always", "save": "", **options}
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{host}:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RedisServer:
         """Start it, with what its files hold."""
         assert BINARY is not None
-        places = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self._folder)}
+        places = {"port": str(self.port), "bind": self._host, "dir": str(self._folder)}
         options = [part for name, value in {**places, **self._options}.items() for part in (f"--{name}", value)]
         with (self._folder / "redis.log").open("ab") as log:
-            self.process = subprocess.Popen([BINARY, *options], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self._enter, BINARY, *options], stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:

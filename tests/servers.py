@@ -9,17 +9,24 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of the loopback, which speak plain HTTP: to read the certificates takes thirty times a request."""
+
+ON_REDIS = os.environ.get("MAGIC_TEST_REDIS") == "1"
+"""Whether server processes have their event log in Redis, and not in the database, wherever a test names none."""
+
+rows_of_open_streams = pytest.mark.skipif(ON_REDIS, reason="does harm to an open stream's rows, which are in Redis")
+"""Marks a test of the log in the database; of that in Redis, tests/test_redis_log.py has the same."""
 
 NO_LIMITS = {
     "STREAM_QUOTA_MESSAGES_PER_HOUR": "0",
@@ -42,7 +49,10 @@ SECRETS = ("sk-secret", "sk-tests", '"delay_ms"', '"stall_after"', "delay_ms\\",
 
 
 class Server:
-    """One server process. ``start()`` returns when ``/ready`` answers 200; the port stays over a restart."""
+    """One server process. ``start()`` returns when ``/ready`` answers 200; the port stays over a restart.
+
+    ``enter``: what a command begins with that is to run where ``host`` is an address.
+    """
 
     def __init__(
         self,
@@ -53,15 +63,19 @@ class Server:
         application: str = "config.asgi:application",
         cwd: Path = ROOT,
         ready_path: str = "/ready",
+        host: str = "127.0.0.1",
+        enter: Sequence[str] = (),
         **env: str,
     ) -> None:
         self.kind = kind
         self.application = application
+        self.host = host
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
         self.log = folder / f"server-{self.port}.log"
         self._ready_url = self.url + ready_path
         self._cwd = cwd
+        self._enter = enter
         self._env = {
             "SECRET_KEY": "tests",
             "STREAM_OPEN_ACCESS": "1",
@@ -78,7 +92,7 @@ class Server:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("STREAM_", "OPENAI_", "DJANGO_"))}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(),
+                [*self._enter, *self._command()],
                 cwd=self._cwd,
                 env={**environment, **self._env},
                 stdout=log,
@@ -156,9 +170,9 @@ class Server:
     def _command(self) -> list[str]:
         port = str(self.port)
         if self.kind == "daphne":
-            return [sys.executable, "-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", port, self.application]
+            return [sys.executable, "-m", "daphne", "-v", "0", "-b", self.host, "-p", port, self.application]
         return [
-            *(sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", port),
+            *(sys.executable, "-m", "uvicorn", "--host", self.host, "--port", port),
             *("--no-access-log", "--log-level", "warning", self.application),
         ]
 

@@ -14,7 +14,7 @@ LAYERS = (
     {"events", "pricing", "metrics"},
     {"sse", "state", "endings", "params", "exposition", "eventlog.record"},
     {"providers.base", "eventlog.base", "providers.decoder", "providers.breaker", "providers.connections"},
-    {"eventlog.redis_scripts", "eventlog.redis_checks", "eventlog.waiters"},
+    {"eventlog.redis_scripts", "eventlog.redis_checks", "eventlog.redis_room", "eventlog.waiters"},
     {"providers.http", "providers.catalogue", "providers.wire", "providers.completions", "providers.servers"},
     {"providers.demo_pages", "providers.demo", "providers.openai", "providers.anthropic", "providers.compatible"},
     {"providers.registry", "eventlog.tails", "models"},

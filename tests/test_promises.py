@@ -66,7 +66,30 @@ def told(answer: Request) -> History:
     return replace(HEALTHY, requests=[HEALTHY.requests[0], answer, HEALTHY.requests[2]])
 
 
+def answered(text: str, usage: tuple[int, int] = (100, 2), **changes: object) -> History:
+    """The upstream said this, and the stream ended otherwise than in the healthy history."""
+    call = Call("s", 200, 2.0, 19.0, text, usage)
+    return replace(stored(**changes), calls=[call], readings=[])
+
+
+def estimated(tokens: int) -> History:
+    """It was interrupted after two tokens of the three that the upstream said, and its cost is that of so many."""
+    total = 210 + 5 * tokens
+    row = replace(COST, state="estimated", completion=tokens, total=total)
+    told = {
+        "prompt_tokens": 100,
+        "completion_tokens": tokens,
+        "total_tokens": 100 + tokens,
+        "total_cost": total / 10**12,
+    }
+    end = {**told, "cost_state": "estimated", "error_type": "interrupted", "retryable": True}
+    events = (*EVENTS[:2], Event(2, "error", json.dumps(end)))
+    return answered("aaa", status="error", finish_reason="", costs=(row,), events=events)
+
+
 ERROR = json.dumps({**DONE, "cost_state": "provider", "error_type": "interrupted", "retryable": True})
+
+INTERRUPTED = stored(events=(*EVENTS[:2], Event(2, "error", ERROR)))
 
 BROKEN: list[tuple[int, str, Callable[[], History]]] = [
     (1, "an event is not in the log", lambda: stored(events=EVENTS[:2], end=2, closed=False)),
@@ -74,6 +97,9 @@ BROKEN: list[tuple[int, str, Callable[[], History]]] = [
     (2, "one comes twice", lambda: reading(Reading("s", -1, (FRAMES[0], *FRAMES), "clean"))),
     (2, "a byte differs", lambda: reading(Reading("s", -1, (FRAMES[0].replace(b"a", b"b"), *FRAMES[1:]), "clean"))),
     (2, "the log is changed", lambda: replace(HEALTHY, samples=[{"s": replace(LIVE, events=EVENTS[1:2])}])),
+    (2, "other words than the upstream's", lambda: answered("ab")),
+    (2, "less than the upstream said", lambda: answered("aaa")),
+    (2, "more than it said before it was interrupted", lambda: answered("a", status="error", finish_reason="")),
     (3, "asked twice", lambda: called(200, 200)),
     (3, "asked again after a 500", lambda: called(500, 200)),
     (3, "asked four times", lambda: called(503, 503, 503, 200)),
@@ -88,7 +114,8 @@ BROKEN: list[tuple[int, str, Callable[[], History]]] = [
     (5, "a reader gets more", lambda: reading(Reading("s", -1, (*FRAMES, FRAMES[0]), "clean"))),
     (5, "changed after its end", lambda: replace(stored(status="error"), samples=[{"s": STORED}])),
     (6, "cancelled by nobody", lambda: stored(status="cancelled", finish_reason="cancelled")),
-    (6, "interrupted when a reader left", lambda: stored(events=(*EVENTS[:2], Event(2, "error", ERROR)))),
+    (6, "interrupted when a reader left", lambda: INTERRUPTED),
+    (4, "interrupted by nobody", lambda: replace(INTERRUPTED, harmed=frozenset())),
     (6, "a cancel that is refused", lambda: cancelled(409, 10.5)),
     (6, "a call that goes on", lambda: cancelled(200, 13.0)),
     (6, "a call that never ends", lambda: cancelled(200, None)),
@@ -98,6 +125,11 @@ BROKEN: list[tuple[int, str, Callable[[], History]]] = [
     (7, "settled and not closed", lambda: replace(HEALTHY, samples=[{"s": replace(LIVE, costs=(COST,))}])),
     (7, "a pico-dollar too much", lambda: cost(total=221)),
     (7, "cached tokens priced in full", lambda: cost(total=310)),
+    (7, "other counts than the upstream's", lambda: answered("aa", (100, 3))),
+    (7, "estimated, though the upstream told", lambda: answered("aa", costs=(replace(COST, state="estimated"),))),
+    (7, "more estimated than was delivered", lambda: estimated(3)),
+    (7, "more estimated than the upstream said", lambda: replace(estimated(4), harmed=frozenset("s"))),
+    (7, "less estimated than was delivered", lambda: replace(estimated(1), harmed=frozenset("s"))),
     (7, "other counts than told", lambda: cost(prompt=101, total=223)),
     (7, "another state than told", lambda: cost(state="estimated")),
     (8, "a stranger is told 403", lambda: told(replace(HEALTHY.requests[1], status=403))),
@@ -109,6 +141,9 @@ BROKEN: list[tuple[int, str, Callable[[], History]]] = [
 
 def test_a_healthy_history_has_no_breach() -> None:
     assert breaches(HEALTHY) == []
+    assert breaches(answered("aa")) == []
+    assert breaches(estimated(2)) == []
+    assert breaches(replace(estimated(3), harmed=frozenset("s"))) == []
 
 
 @pytest.mark.parametrize(

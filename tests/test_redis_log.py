@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from streaming import lease
 from streaming.claims import Found
@@ -24,9 +25,11 @@ from streaming.eventlog.redis_scripts import APPEND, FREEZE, Command, Log, to_ar
 from streaming.sse import frame
 from tests import databases
 from tests.conformance.conftest import Bench, Scenario, chunk, connected_to, done
+from tests.faults.byte_proxy import ByteProxy
 from tests.redis_server import RedisServer
 
-Run = Callable[[RedisServer, Scenario], None]
+AnyRedis = RedisServer | ByteProxy
+Run = Callable[..., None]
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 def run(sqlite_url: str, django_db_blocker: Any) -> Iterator[Run]:
     """Run a scenario on a Redis."""
 
-    async def with_bench(redis: RedisServer, scenario: Scenario) -> None:
+    async def with_bench(redis: AnyRedis, scenario: Scenario) -> None:
         bench = await make_bench(redis)
         try:
             async with asyncio.timeout(30):
@@ -52,11 +55,15 @@ def run(sqlite_url: str, django_db_blocker: Any) -> Iterator[Run]:
         finally:
             await bench.stop()
 
+    def run_on_loop(redis: AnyRedis, scenario: Scenario, new_loop: Any = None) -> None:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(with_bench(redis, scenario))
+
     with django_db_blocker.unblock(), connected_to(sqlite_url):
-        yield lambda redis, scenario: asyncio.run(with_bench(redis, scenario))
+        yield run_on_loop
 
 
-async def make_bench(redis: RedisServer) -> Bench:
+async def make_bench(redis: AnyRedis) -> Bench:
     def no_harm(*_: object) -> None:
         raise NotImplementedError
 
@@ -133,6 +140,24 @@ def test_a_redis_that_is_killed_and_comes_back_has_lost_nothing(run: Run, own_re
         await other.stop()
 
     run(own_redis, scenario)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_connections_that_are_reset_are_made_again(
+    run: Run, redis: RedisServer, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        stream = await bench.stream()
+        for number in range(3):
+            assert await bench.append(stream, chunk(number)) is Outcome.APPLIED
+            proxy.reset_after(0, 0, 0)
+            proxy.reset_all()
+        while not (taken := await bench.frames(stream)):
+            pass  # a question that fails is asked again, by who reads
+        assert taken == framed(*map(chunk, range(3)))
+
+    with ByteProxy(redis.port, scheme="redis") as proxy:
+        run(proxy, scenario, new_loop)
 
 
 def test_a_full_redis_is_waited_for(run: Run, own_redis: RedisServer) -> None:

@@ -55,6 +55,8 @@ class Script:
     """The deltas, exactly; instead of ``text``."""
     count: int | None = None
     """That many deltas ``"1 "``, ``"2 "``, …; instead of ``text``."""
+    mark: str = ""
+    """What each of these begins with."""
     huge: int = 0
     """That many characters in one delta, before all others."""
     delay_ms: float = 0
@@ -130,7 +132,7 @@ class Script:
         if self.huge:
             return chain(("漢" * self.huge,), replace(self, huge=0).deltas())
         if self.count is not None:
-            return (f"{number} " for number in range(1, self.count + 1))
+            return (f"{self.mark}{number} " for number in range(1, self.count + 1))
         if self.pieces is not None:
             return iter(self.pieces)
         return iter(self.text.replace(" ", " \0").split("\0"))
@@ -169,7 +171,13 @@ class Upstream:
     The line is on disk before the first byte of the answer; a second line, with ``ended``, follows.
     """
 
-    def __init__(self, port: int = 0, log_path: Path | str | None = None, script: Script | None = None) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        log_path: Path | str | None = None,
+        script: Script | None = None,
+        host: str = "127.0.0.1",
+    ) -> None:
         self.script = script or Script()
         self._log_path = None if log_path is None else Path(log_path)
         self._calls: list[Call] = []
@@ -178,12 +186,12 @@ class Upstream:
         self._loop = asyncio.new_event_loop()
         self._release = asyncio.Event()
         self._serving = threading.Event()
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
+        self._socket = socket.create_server((host, port), backlog=2048)
         self._tasks: set[asyncio.Task[None]] = set()
         self._transports: WeakSet[asyncio.WriteTransport] = WeakSet()
         self._thread = threading.Thread(target=self._run, name="upstream", daemon=True)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.url = f"http://{host}:{self.port}/v1"
 
     def start(self) -> Self:
         """Serve. The socket listens from the constructor on."""
@@ -621,11 +629,12 @@ def _head(status: int, content_type: str, *extra: str) -> bytes:
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="A scripted provider.")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path)
     parser.add_argument("--script", default="{}", help="the default script, as JSON")
     options = parser.parse_args()
-    upstream = Upstream(options.port, options.log, Script.from_dict(json.loads(options.script)))
+    upstream = Upstream(options.port, options.log, Script.from_dict(json.loads(options.script)), options.host)
     sys.stdout.write(f"{upstream.url}\n")
     sys.stdout.flush()
     with suppress(KeyboardInterrupt):

@@ -45,6 +45,7 @@ from streaming.eventlog.pages import StoredPages
 from streaming.eventlog.redis_following import Following
 from streaming.eventlog.redis_link import Link
 from streaming.eventlog.redis_logs import Logs
+from streaming.eventlog.redis_room import Room
 from streaming.eventlog.redis_scripts import APPEND, FREEZE, READ, Log, to_arguments, to_stretch
 from streaming.eventlog.redis_starts import RedisHandover
 from streaming.eventlog.tails import Tail, Tails, to_page
@@ -59,8 +60,8 @@ KEEP_SECONDS = 24 * 3600
 MAKE_SECONDS = 30
 """A log is made no later than this after SQL said that its stream is open; a closed one is remembered for longer."""
 
-CLOSING_AT_ONCE = 8
-"""Whole logs that are on their way to SQL, and in memory."""
+EVENTS_AT_ONCE = 50_000
+"""Of whole logs that are on their way to SQL, and in memory. A killed process may leave hundreds of short ones."""
 
 
 class RedisEventLog(EventLog):
@@ -80,7 +81,7 @@ class RedisEventLog(EventLog):
         self._pages = StoredPages(store)
         self._logs = Logs(prefix, self._link)
         self._following = Following(store, self._link, self._tails, self._logs, self._pages, poll_seconds)
-        self._closing = asyncio.Semaphore(CLOSING_AT_ONCE)
+        self._closing = Room(EVENTS_AT_ONCE)
         self.handover = RedisHandover(store, self._link, prefix)
 
     @classmethod
@@ -124,7 +125,7 @@ class RedisEventLog(EventLog):
             state, end = await self._link.repeat(FREEZE.on(log, place.attempt, -1, KEEP_SECONDS))
             if state == b"fenced":
                 return None
-            async with self._closing:
+            async with self._closing.take(end):
                 events = await self._read_whole(log, end)
                 closed = await self._store.write(close_all, replace(closing, events=events))
             if closed is not None and closed.event.event_id == len(events):
@@ -172,7 +173,7 @@ class RedisEventLog(EventLog):
         state, _ = await self._link.repeat(FREEZE.on(log, append.attempt, first, KEEP_SECONDS))
         if state != b"frozen":
             return await self._judge(append)
-        async with self._closing:
+        async with self._closing.take(first):
             events = await self._read_whole(log, first)
             if len(events) < first:
                 return Outcome.FENCED

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from time import monotonic
@@ -112,7 +112,8 @@ class Link:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of one's own. Raises RedisError."""
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it out
+        with _closed_is_lost():
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it out
         try:
             yield connection
         except BaseException:
@@ -212,8 +213,9 @@ class Link:
 
 
 async def send(connection: Connection, commands: Sequence[Command]) -> list[Any]:
-    """The answers to some commands, errors of single ones among them."""
-    await connection.send_packed_command(connection.pack_commands(commands))
+    """The answers to some commands, errors of single ones among them. Raises RedisError."""
+    with _closed_is_lost():
+        await connection.send_packed_command(connection.pack_commands(commands))
     answers: list[Any] = []
     for _ in commands:
         try:
@@ -221,6 +223,15 @@ async def send(connection: Connection, commands: Sequence[Command]) -> list[Any]
         except ResponseError as error:
             answers.append(error)
     return answers
+
+
+@contextmanager
+def _closed_is_lost() -> Iterator[None]:
+    """uvloop tells of a connection that was reset meanwhile by a RuntimeError, which redis-py does not understand."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ConnectionError("The connection is closed.") from error
 
 
 def _passes(answer: Any) -> bool:

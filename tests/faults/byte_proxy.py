@@ -105,18 +105,16 @@ class Listener:
         for writer in self._open.values():
             reset(writer)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open[task] = writer
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """No coroutine: one that is cancelled before its first step would leave its connection open."""
         self.connections += 1
-        try:
-            await self.serve(self.connections, reader, writer)
-        except (OSError, EOFError, asyncio.CancelledError):
-            pass
-        finally:
-            del self._open[task]
-            writer.close()
+        task = self._loop.create_task(self._serve(self.connections, reader, writer))
+        self._open[task] = writer
+        task.add_done_callback(lambda over: self._open.pop(over).close())
+
+    async def _serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, EOFError, asyncio.CancelledError):
+            await self.serve(number, reader, writer)
 
 
 class ByteProxy(Listener):

@@ -13,9 +13,11 @@ from streaming import claims, ledger
 from streaming.endings import CANCELLED, Ending
 from streaming.engine import Engine
 from streaming.errors import NotAllowed
-from streaming.eventlog import database
+from streaming.eventlog import database, kept
 from streaming.eventlog.base import Append, Outcome
 from streaming.eventlog.database import DatabaseEventLog
+from streaming.eventlog.redis import RedisEventLog
+from streaming.eventlog.redis_following import Following
 from streaming.eventlog.tails import Tail
 from streaming.events import Event, EventType
 from streaming.models import Stream
@@ -25,6 +27,8 @@ from tests.faults.names import DESERTED, FORGETS, RESUMED, SHOWN, SKIPS, TWICE, 
 
 LATE_SECONDS = 0.5
 
+Log = DatabaseEventLog | RedisEventLog
+
 producers: dict[int, Producer] = {}
 """Of this process, by the key of their stream."""
 
@@ -33,10 +37,13 @@ def plant() -> None:
     """Change the service; called once, when the process starts."""
     wrap(Producer, "__init__", _remember)
     wrap(DatabaseEventLog, "append", _deliver_before_commit)
+    wrap(RedisEventLog, "append", _deliver_before_commit)
     wrap(database, "_compare", _do_not_look_at_the_head)
+    wrap(Following, "_compare", _do_not_look_at_redis)
     wrap(Engine, "read", _skip_one_at_a_resume)
     wrap(Producer, "_generate", _ask_twice)
     wrap(database, "without_producer", _leave_orphans)
+    wrap(kept, "without_producer", _leave_orphans)
     wrap(database, "_judge", _fence_nobody)
     wrap(Producer, "run", _go_on_after_the_end)
     wrap(Reader, "close", _cancel_when_a_reader_leaves)
@@ -60,7 +67,7 @@ def _remember(original: Any, producer: Producer, assignment: Any, *rest: Any) ->
     producers[assignment.stream] = producer
 
 
-async def _deliver_before_commit(original: Any, log: DatabaseEventLog, append: Append) -> Outcome:
+async def _deliver_before_commit(original: Any, log: Log, append: Append) -> Outcome:
     if _is(append.stream, FORGETS) and (tail := log._tails.get(append.stream)) is not None:
         tail.extend(append.events)
         await asyncio.sleep(LATE_SECONDS)
@@ -72,6 +79,11 @@ def _do_not_look_at_the_head(original: Any, tail: Tail, *known: Any) -> None:
     """Which would end the readers that are ahead of it."""
     if not _is(tail.stream, FORGETS):
         original(tail, *known)
+
+
+async def _do_not_look_at_redis(original: Any, following: Following, tail: Tail, *known: Any) -> None:
+    if not _is(tail.stream, FORGETS):
+        await original(following, tail, *known)
 
 
 def _skip_one_at_a_resume(original: Any, engine: Engine, owner: Any, found: Any, after: int, *rest: Any) -> Any:
@@ -106,7 +118,7 @@ async def _go_on_after_the_end(original: Any, producer: Producer) -> bool:
         await producer._log.append(Append(stream, attempt, [more]))
     if _is(stream, UNSETTLED):
         await asyncio.sleep(LATE_SECONDS)
-        assert isinstance(producer._log, DatabaseEventLog)
+        assert isinstance(producer._log, Log)
         await producer._log._store.write(_settle_all, producer)
     return closed
 
@@ -129,8 +141,8 @@ def _settle_all(late: list[Producer]) -> list[None]:
     return [None] * len(late)
 
 
-def _tell_strangers(original: Any, owner: claims.Owner, stream_id: str) -> Any:
-    found = original(owner, stream_id)
+def _tell_strangers(original: Any, owner: claims.Owner, stream_id: str, *nonce: Any) -> Any:
+    found = original(owner, stream_id, *nonce)
     if found is None and stream_id == SHOWN and Stream.objects.filter(stream_id=SHOWN).exists():
         raise NotAllowed("That is somebody else's.")
     return found

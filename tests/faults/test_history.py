@@ -1,21 +1,26 @@
 """One recorded history of everything that may happen to a stream, held against the nine promises of the contract.
 
-Once of the service as it is, where nothing is found, and once with a bug planted against each promise, where each is.
+Once of the service as it is, where nothing is found, and once with a bug planted against each promise, where each is:
+one process with its event log in the database, and two processes, or two and a worker, with one in Redis.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.faults.conftest import MODEL, NewDatabase, Serve
+import pytest
+
+from tests.faults.conftest import MODEL, NewDatabase, Serve, ServeTwo
 from tests.faults.names import BROKEN, BUSY, DESERTED, DYING, FINE, HEALTHY, PLANTED, RESUMED, SHOWN, STOPPED, UNSETTLED
 from tests.faults.recorder import Recorder
 from tests.faults.records import Records
 from tests.faults.wire import Crowd
 from tests.history import Database, History
 from tests.promises import PROMISES, breaches
+from tests.redis_server import RedisServer
 from tests.servers import Server
 from tests.upstream import Script, Upstream
 
@@ -28,6 +33,13 @@ SCRIPTS: dict[str, dict[str, Any]] = {
 }
 """What the upstream answers, where that is not SHORT."""
 
+AS_IT_IS = {*HEALTHY, *PLANTED.values()} - {RESUMED}
+"""The streams that close where no bug is planted."""
+WITH_BUGS = {*HEALTHY, *PLANTED.values()} - {PLANTED[4], PLANTED[5]}
+BUGS = "tests.faults.planted_settings"
+
+Plays = Callable[..., History]
+
 
 def asked(stream: str) -> dict[str, Any]:
     """What starts a stream."""
@@ -36,26 +48,33 @@ def asked(stream: str) -> dict[str, Any]:
 
 
 class Play:
-    """What happens to the streams of ``tests.faults.names``, on one server that is killed in the end."""
+    """What happens to the streams of ``tests.faults.names``, started on one server; their producer is killed at last.
 
-    def __init__(self, server: Server, records: Records, upstream: Upstream, crowd: Crowd) -> None:
-        self.server = server
+    Whoever reads again, cancels or asks for what is not theirs comes to the other server, where there is one.
+    """
+
+    def __init__(
+        self, servers: Sequence[Server], producer: Server, recorder: Recorder, upstream: Upstream, crowd: Crowd
+    ):
+        self.server, self.other = servers[0], servers[-1]
+        self.producer = producer
+        self.recorder = recorder
         self.upstream = upstream
         self.crowd = crowd
-        self.recorder = Recorder(records, upstream)
 
     def run(self, closes: set[str]) -> History:
         """Play it to the end, at which the streams of ``closes`` are closed."""
         self._begin()
         self._disturb()
         self._sample_until(closes - set(DYING))
-        self.server.kill()
-        self.crowd.wait_for_end(*self.crowd.tapes)
+        self.producer.kill()
+        self.crowd.wait_for_end(*(tape for tape in self.crowd.tapes if tape.url == self.producer.url))
         self.recorder.sample()
-        self.server.start()
+        if self.other is self.producer:
+            self.producer.start()
         self.recorder.died(DYING)
         self._sample_until(closes)
-        replays = [self.crowd.read(self.server.url, user_id="u1", stream_id=stream) for stream in sorted(closes)]
+        replays = [self.crowd.read(self.other.url, user_id="u1", stream_id=stream) for stream in sorted(closes)]
         self.crowd.wait_for(lambda: all(tape.closes or tape.ended for tape in replays))
         return self.recorder.history(self.crowd.tapes)
 
@@ -69,7 +88,7 @@ class Play:
         self.crowd.wait_for_frames(3, *readers)
 
     def _disturb(self) -> None:
-        ask, server, u1 = self.recorder.ask, self.server, {"user_id": "u1"}
+        ask, server, u1 = self.recorder.ask, self.other, {"user_id": "u1"}
         for tape in [tape for tape in self.crowd.tapes if tape.stream_id in {FINE, DESERTED, PLANTED[2]}]:
             self.crowd.leave(tape)
             self.crowd.read(server.url, user_id="u1", stream_id=tape.stream_id, last_event_id=1)
@@ -91,30 +110,55 @@ class Play:
             time.sleep(0.02)
 
 
-def play(url: str, serve: Serve, upstream: Upstream, crowd: Crowd, closes: set[str], **options: str) -> History:
-    """A history on a new server."""
-    server = serve(url, STREAM_LEASE_SECONDS="3", **options)
-    return Play(server, Records(url), upstream, crowd).run(closes)
+@pytest.fixture
+def play(serve: Serve, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd) -> Plays:
+    """Record a history: ``play(url, closes)``, with ``redis`` on two servers; ``STREAM_PRODUCERS`` may be a worker."""
+
+    def run(url: str, closes: set[str], redis: RedisServer | None = None, **options: str) -> History:
+        options["STREAM_LEASE_SECONDS"] = "3"
+        if redis is None:
+            servers = [serve(url, **options)]
+        else:
+            options["REDIS_URL"] = redis.url
+            servers = serve_two(url, "daphne", "uvicorn", **options)
+        works = options.get("STREAM_PRODUCERS") == "workers"
+        producer = serve(url, kind="worker", **options) if works else servers[0]
+        return Play(servers, producer, Recorder(Records(url), upstream), upstream, crowd).run(closes)
+
+    return run
 
 
-def test_nothing_is_found_in_the_history_of_the_service_as_it_is(
-    database_url: str, serve: Serve, upstream: Upstream, crowd: Crowd
-) -> None:
-    closes = {*HEALTHY, *PLANTED.values()} - {RESUMED}
-    history = play(database_url, serve, upstream, crowd, closes)
+def check_nothing_is_found(history: History, closes: set[str]) -> None:
     assert breaches(history) == []
     assert history.database.keys() == closes
     assert {call.stream for call in history.calls} == closes
     assert {stored.status for stored in history.database.values()} == {"done", "error", "cancelled"}
 
 
-def test_the_bug_planted_against_each_promise_is_found(
-    new_database: NewDatabase, serve: Serve, upstream: Upstream, crowd: Crowd
-) -> None:
-    closes = {*HEALTHY, *PLANTED.values()} - {PLANTED[4], PLANTED[5]}
-    settings = "tests.faults.planted_settings"
-    history = play(new_database("sqlite"), serve, upstream, crowd, closes, DJANGO_SETTINGS_MODULE=settings)
+def check_each_is_found(history: History) -> None:
     found = {(each.promise, each.stream) for each in breaches(history)}
     assert {promise for promise, _ in found} == PROMISES.keys()
     assert found >= set(PLANTED.items())
     assert not [each for each in found if each[1] in HEALTHY]
+
+
+def test_nothing_is_found_in_the_history_of_the_service_as_it_is(database_url: str, play: Plays) -> None:
+    check_nothing_is_found(play(database_url, AS_IT_IS), AS_IT_IS)
+
+
+@pytest.mark.parametrize("producers", ["inline", "workers"])
+def test_nothing_is_found_in_the_history_of_two_processes_and_a_redis(
+    new_database: NewDatabase, redis: RedisServer, play: Plays, producers: str
+) -> None:
+    history = play(new_database("postgresql"), AS_IT_IS, redis, STREAM_PRODUCERS=producers)
+    check_nothing_is_found(history, AS_IT_IS)
+
+
+def test_the_bug_planted_against_each_promise_is_found(new_database: NewDatabase, play: Plays) -> None:
+    check_each_is_found(play(new_database("sqlite"), WITH_BUGS, DJANGO_SETTINGS_MODULE=BUGS))
+
+
+def test_the_bug_planted_against_each_promise_is_found_with_two_processes_and_a_redis(
+    new_database: NewDatabase, redis: RedisServer, play: Plays
+) -> None:
+    check_each_is_found(play(new_database("postgresql"), WITH_BUGS, redis, DJANGO_SETTINGS_MODULE=BUGS))

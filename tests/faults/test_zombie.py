@@ -15,7 +15,7 @@ from tests.faults.conftest import MODEL, NewDatabase, ServeTwo
 from tests.faults.recorder import Recorder
 from tests.faults.records import Records
 from tests.faults.wire import Crowd, replay
-from tests.servers import Server
+from tests.servers import Server, rows_of_open_streams
 from tests.upstream import Upstream
 
 LONG = json.dumps({"count": 3000, "delay_ms": 20})
@@ -117,6 +117,7 @@ def test_a_paused_producer_adds_nothing_though_the_events_were_sealed_away_meanw
     assert records.rows("SELECT * FROM streaming_streamevent WHERE stream_id = ?", head["stream_id"]) == []
 
 
+@rows_of_open_streams
 def test_a_producer_that_is_paused_within_a_transaction_does_not_keep_others_from_writing(
     postgresql_url: str, serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
 ) -> None:
