@@ -22,6 +22,7 @@ from tests.faults.conftest import MODEL, NO_LIMITS, NewDatabase
 from tests.faults.records import Records
 from tests.faults.roaming import Roamer
 from tests.faults.test_kill import check_cost, check_interrupted
+from tests.faults.test_zombie import pause
 from tests.faults.wire import Crowd, Tape, replay
 from tests.redis_server import RedisServer
 from tests.servers import Server, StreamWorker
@@ -167,7 +168,7 @@ def test_what_one_web_process_starts_a_worker_produces_and_another_web_process_r
     asked_at = time.time()
     assert cancel(there, "s4")["status"] == "cancelled"
     call = upstream.wait_for_end(3)
-    assert call.ended == "client_left" and call.ended_at is not None and call.ended_at - asked_at < 1
+    assert call.ended == "client_left" and call.ended_at is not None and call.ended_at - asked_at < 2
 
     asked_again = {"user_id": "u1", "stream_id": "s5", "continues": "s4"}
     httpx.post(f"{here.url}/api/v1/stream", json=asked_again, headers={"Accept": "application/json"}, trust_env=False)
@@ -201,7 +202,7 @@ def test_what_a_worker_had_not_dispatched_when_it_was_killed_another_one_runs(
     fleet: Fleet, upstream: Upstream, crowd: Crowd
 ) -> None:
     web, worker = together(fleet.web, fleet.worker)
-    worker.send(signal.SIGSTOP)
+    pause(worker, fleet.records)
     web.begin("s1", json.dumps({"count": 5}), model=MODEL)
     tape = attach(crowd, web, "s1")
     other = fleet.worker()
@@ -250,7 +251,7 @@ def test_what_waits_too_long_or_is_cancelled_meanwhile_costs_nothing(
     tapes = [attach(crowd, server, stream) for server in (web, other) for stream in ("late", "cancelled")]
     began = time.monotonic()
     shown = cancel(other, "cancelled")
-    assert time.monotonic() - began < 1 and shown["status"] == "cancelled"
+    assert time.monotonic() - began < SOON and shown["status"] == "cancelled"
     check_nothing_was_asked(shown, fleet)
     crowd.wait_for_end(*tapes)
     terminal = tapes[0].frames[-1]
@@ -308,7 +309,7 @@ def test_a_web_process_that_stops_ends_its_readers_at_once_and_they_go_on_elsewh
     sent = time.monotonic()
     stopping.send(signal.SIGTERM)
     crowd.wait_for_end(*tapes)
-    assert max(tape.ended_at for tape in tapes) - sent < 1
+    assert max(tape.ended_at for tape in tapes) - sent < SOON
     assert {(tape.ended, tape.closes) for tape in tapes} == {("clean", False)}
     rest = [attach(crowd, other, "s1", tape.last_event_id) for tape in tapes]
     assert stopping.process is not None
