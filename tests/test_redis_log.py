@@ -22,6 +22,7 @@ from streaming.eventlog.kept import select_places
 from streaming.eventlog.redis import RedisEventLog
 from streaming.eventlog.redis_checks import check, findings
 from streaming.eventlog.redis_scripts import APPEND, FREEZE, Command, Log, to_arguments
+from streaming.models import Process
 from streaming.sse import frame
 from tests import databases
 from tests.conformance.conftest import Bench, Scenario, chunk, connected_to, done
@@ -108,6 +109,32 @@ def test_an_append_waits_for_a_silent_redis_and_is_made_once(
         assert bench.log.failing is None
 
     run(own_redis, scenario)
+
+
+def test_a_producer_that_renews_its_lease_while_its_log_is_closed_is_too_late(
+    run: Run, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        other = await bench.other()
+        stream = await bench.stream()
+        await bench.append(stream, chunk(0))
+        await bench.store.read(Process.objects.filter(pk=bench.process.pk).update, renewed=0.0)
+        assert isinstance(other.log, RedisEventLog)
+        repeat = other.log._link.repeat
+
+        async def repeat_and_renew(command: Command) -> Any:
+            answer = await repeat(command)
+            await bench.store.write(lease.renew, lease.Renewal(bench.process.pk))
+            return answer
+
+        monkeypatch.setattr(other.log._link, "repeat", repeat_and_renew)
+        closed = await other.log.close(stream.key, INTERRUPTED)
+        assert closed is not None and closed.is_new and closed.event.event_id == 1
+        assert await bench.append(stream, chunk(1)) is Outcome.CLOSED
+        assert await bench.frames(stream) == framed(chunk(0), closed.event)
+        await other.stop()
+
+    run(redis, scenario)
 
 
 def test_a_redis_that_is_killed_and_comes_back_has_lost_nothing(run: Run, own_redis: RedisServer) -> None:

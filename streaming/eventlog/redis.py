@@ -127,7 +127,9 @@ class RedisEventLog(EventLog):
                 return None
             async with self._closing.take(end):
                 events = await self._read_whole(log, end)
-                closed = await self._store.write(close_all, replace(closing, events=events))
+                # Its attempt is named: that its process was dead is settled. One that renews its lease just now is too
+                # late, its log is frozen; asked again, SQL would refuse, and nobody could end the stream properly.
+                closed = await self._store.write(close_all, replace(closing, events=events, attempt=place.attempt))
             if closed is not None and closed.event.event_id == len(events):
                 await self._logs.publish(log, [closed.event])
         else:
