@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.environment import Missing
@@ -37,13 +38,13 @@ class Cluster:
 
 
 def start_cluster(
-    setting: Setting, upstream: Upstream, *, webs: int = 1, workers: int = 1, **env: str
+    setting: Setting, upstream: Upstream, *, webs: int = 1, workers: int = 1, env: Mapping[str, str] | None = None
 ) -> Cluster | Missing:
     """All of it on the measured core; without workers the web processes produce what they start."""
     redis = setting.redis()
     if isinstance(redis, Missing):
         return redis
-    env = {"REDIS_URL": redis.url, "STREAM_PRODUCERS": "workers" if workers else "inline", **env}
+    env = {"REDIS_URL": redis.url, "STREAM_PRODUCERS": "workers" if workers else "inline", **(env or {})}
     first = setting.service(upstream=upstream, **env)
     others = [setting.service(upstream=upstream, database=first.database, **env) for _ in range(webs - 1)]
     return Cluster(redis, [first, *others], [setting.worker(first) for _ in range(workers)], env)

@@ -15,7 +15,7 @@ from bench.setting import Setting
 
 TITLE = "Redis log, 200 live streams, appendfsync always"
 STREAMS = 200
-BATCHES = {1: 150, 5: 30}
+BATCHES = {1: 100, 5: 20}
 """Events of an append, and the round trips that are measured."""
 PIPELINE, PACKED = "XADD, redis-py's pipeline", "XADD, packed by hiredis"
 CONTENDERS = {OURS: "log", PIPELINE: "pipeline", PACKED: "packed"}

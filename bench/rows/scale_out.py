@@ -30,7 +30,7 @@ def measure(setting: Setting, row: Row) -> None:
     upstream = setting.upstream()
     clusters: dict[int, Cluster] = {}
     for size in SIZES:
-        made = start_cluster(setting, upstream, webs=size, workers=size, **UNBOUNDED_CONNECTIONS)
+        made = start_cluster(setting, upstream, webs=size, workers=size, env=UNBOUNDED_CONNECTIONS)
         if isinstance(made, Missing):
             row.missing.append(str(made))
             return
