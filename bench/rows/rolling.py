@@ -52,9 +52,10 @@ async def _round(setting: Setting, cluster: Cluster, upstream: Upstream) -> list
     readers = [Returning(cluster.first.begin(script, model=MODEL)) for script in scripts]
     rotation, over = Rotation(list(cluster.webs)), asyncio.Event()
     reading = asyncio.create_task(read_all(readers, rotation, over))
-    await asyncio.sleep(SETTLE_SECONDS)
+    settle = 1.5 if setting.quick else SETTLE_SECONDS
+    await asyncio.sleep(settle)
     await asyncio.to_thread(_replace_all, setting, cluster, upstream, rotation)
-    await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(settle)
     over.set()
     await reading
     for reader in readers:
