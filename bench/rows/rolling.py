@@ -17,7 +17,7 @@ from bench.setting import Setting
 from bench.upstream import MODEL, Upstream, prompt
 
 TITLE = "rolling restart under 200 streams"
-STREAMS, EVERY_US = 200, 100_000
+STREAMS, EVERY_US = 200, 200_000
 SETTLE_SECONDS = 2.5
 STOP_SECONDS = 30
 LONGEST, P50, CUTS = "longest gap of any reader, s", "gap of a reader that was cut, p50, s", "cuts a reader"
