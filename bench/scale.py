@@ -50,8 +50,9 @@ def main(url: str | None) -> None:
 
 def _memory(setting: Setting) -> Iterator[str]:
     cluster = _cluster(setting)
-    time.sleep(IDLE_SECONDS)
     [web], [worker], redis = cluster.webs, cluster.workers, cluster.redis
+    web.cancel(cluster.begin(prompt(chunks=1, hold_ms=3_600_000)))
+    time.sleep(IDLE_SECONDS)
     yield f"web process, idle: {web.memory_mib():.0f} MiB"
     idle = worker.memory_mib()
     yield f"worker, idle: {idle:.0f} MiB"
