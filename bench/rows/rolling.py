@@ -1,7 +1,7 @@
 """A rolling restart: two web processes and the worker are replaced, one after the other, under 200 live answers.
 
-A process is taken out of rotation, told to stop, and the next one is put in once it is ready. Readers come back as the
-browser's client does, after a second, a tenth more or less. A new worker is there before the old one is told to stop.
+A new process is put into rotation once it is ready; then the old one is taken out and told to stop. Readers come back
+as the browser's client does, after a second, a tenth more or less. A new worker is there before the old one stops.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ async def _round(setting: Setting, cluster: Cluster, upstream: Upstream) -> list
 
 def _replace_all(setting: Setting, cluster: Cluster, upstream: Upstream, rotation: Rotation) -> None:
     for old in list(cluster.webs):
-        rotation.services.remove(old)
-        old.stop(STOP_SECONDS)
         new = setting.service(upstream=upstream, database=old.database, **cluster.env)
         cluster.webs[cluster.webs.index(old)] = new
         rotation.services.append(new)
+        rotation.services.remove(old)
+        old.stop(STOP_SECONDS)
     [old_worker] = cluster.workers
     cluster.workers[:] = [setting.worker(cluster.first)]
     old_worker.begin_to_stop()
