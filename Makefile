@@ -17,7 +17,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   linters and type checkers"
 	@echo "make soak    the tests that need root, minutes or many seeds"
-	@echo "make bench   what this does beside its peers, in 25 minutes; ROUNDS=3 ONLY=\"fanout replay\" for a part"
+	@echo "make bench   what this does beside its peers, in 40 minutes; ROUNDS=3 ONLY=\"fanout replay\" for a part"
 	@echo "make setup   what the others need, in .venv and node_modules"
 	@echo "make clean   remove what can be made again; .env and the database stay"
 

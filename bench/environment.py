@@ -1,4 +1,4 @@
-"""What the benchmark needs besides the project: peers in an environment of their own, and two programs in C."""
+"""What the benchmark needs besides the project: peers in an environment of their own, a Redis, two programs in C."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class Peers:
     litellm: Path | Missing
     nchan: str | Missing
     """nginx's command."""
+    node: Path | Missing
+    """The folder of the peers' npm packages."""
+    redis: str | Missing
+    """The command of a Redis server; not a peer, but what lies between processes."""
 
 
 def peers(*, install: bool = True) -> Peers:
@@ -42,6 +46,8 @@ def peers(*, install: bool = True) -> Peers:
         python=_environment(VENV, HERE / "requirements.txt", "the peers in Python", install),
         litellm=_environment(VENV / "litellm", HERE / "requirements-litellm.txt", "LiteLLM's proxy", install),
         nchan=_nchan(),
+        node=_node(install),
+        redis=_redis(),
     )
 
 
@@ -68,6 +74,35 @@ def _nchan() -> str | Missing:
     if nginx and NCHAN.exists():
         return nginx
     return Missing("nginx + nchan", "not installed (Debian: apt-get install libnginx-mod-nchan)")
+
+
+def _node(install: bool) -> Path | Missing:
+    name, folder = "resumable-stream on Node", VENV / "node"
+    files = [HERE / "package.json", HERE / "package-lock.json"]
+    if (folder / "node_modules").exists() and all(
+        (folder / file.name).exists() and (folder / file.name).read_text() == file.read_text() for file in files
+    ):
+        return folder
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        return Missing(name, "there is no Node.js with npm")
+    if not install:
+        return Missing(name, "not installed; `make bench` does that")
+    print("installing bench/package.json …", file=sys.stderr)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(file, folder)
+    try:
+        subprocess.run([npm, "ci", "--silent"], cwd=folder, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        shutil.rmtree(folder)
+        return Missing(name, f"cannot be installed: {str(error.stderr or error).strip()[-300:]}")
+    return folder
+
+
+def _redis() -> str | Missing:
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    return found or Missing("Redis", "neither redis-server nor valkey-server is installed (Debian: redis-server)")
 
 
 def program(name: str) -> Path:

@@ -91,13 +91,16 @@ class Load:
         stamped: bool = False,
         ready: Callable[[], object] = lambda: None,
         timeout: float = 60,
+        also: Sequence[Process] = (),
     ) -> Seen:
         """Open a connection for each request, call ``ready``, and count what comes in ``seconds``.
+
+        ``also``: other servers that take their turns with ``server``; processor time is that of ``server`` alone.
 
         The clock starts ``skip`` seconds after the first event after ``ready``.
         """
         options = ["--connections", len(requests), "--seconds", seconds, "--skip", skip, "--timeout", timeout]
-        return self._run(server, requests, [*options, *(["--stamps"] if stamped else [])], ready)
+        return self._run([server, *also], requests, [*options, *(["--stamps"] if stamped else [])], ready)
 
     def requests(
         self,
@@ -109,19 +112,28 @@ class Load:
         events: int = 0,
         stamped: bool = False,
         timeout: float = 120,
+        also: Sequence[Process] = (),
     ) -> Seen:
-        """Send ``total`` requests (each once, by default), ``at_once``; each is read up to an event, or its end."""
+        """Send ``total`` requests (each once, by default), ``at_once``; each is read up to an event, or its end.
+
+        ``also``: as for ``window``.
+        """
         options = ["--connections", at_once, "--total", total or len(requests), "--events", events]
         options += ["--timeout", timeout, *(["--stamps"] if stamped else [])]
-        return self._run(server, requests, options, lambda: None)
+        return self._run([server, *also], requests, options, lambda: None)
 
     def _run(
-        self, server: Process, requests: Iterable[bytes], options: Sequence[object], ready: Callable[[], object]
+        self,
+        servers: Sequence[Process],
+        requests: Iterable[bytes],
+        options: Sequence[object],
+        ready: Callable[[], object],
     ) -> Seen:
         with NamedTemporaryFile(dir=self._folder) as file:
             file.write(b"\0".join(requests) + b"\0")
             file.flush()
-            command = [program("load"), "--port", server.port, "--pid", server.pid, "--requests", file.name, *options]
+            ports = ",".join(str(server.port) for server in servers)
+            command = [program("load"), "--port", ports, "--pid", servers[0].pid, "--requests", file.name, *options]
             with subprocess.Popen(
                 ["taskset", "-c", str(self._core), *map(str, command)], stdout=subprocess.PIPE, text=True
             ) as process:

@@ -59,11 +59,15 @@ class Process:
         """How many threads it has."""
         return self._status("Threads")
 
-    def stop(self) -> None:
-        """SIGTERM, and SIGKILL to one that does not end by it."""
+    def begin_to_stop(self) -> None:
+        """SIGTERM."""
         self._process.send_signal(signal.SIGTERM)
+
+    def stop(self, seconds: float = 1) -> None:
+        """SIGTERM, and SIGKILL to one that does not end by it."""
+        self.begin_to_stop()
         try:
-            self._process.wait(1)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -78,14 +82,17 @@ class Process:
                 return int(line.split()[1])
         raise LookupError(name)
 
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RuntimeError(f"ended with {self._process.returncode}:\n{self.log_text()}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if self._answers():
+                return
             time.sleep(0.05)
         self.stop()
         raise RuntimeError(f"does not listen after {START_SECONDS} s:\n{self.log_text()}")

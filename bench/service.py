@@ -49,29 +49,15 @@ class Service(Process):
         database: Path | None = None,
         **env: str,
     ) -> None:
-        self.database = database or folder / f"service-{uuid4().hex}.sqlite3"
-        self._env = environment(
-            SECRET_KEY="bench",
-            ALLOWED_HOSTS="localhost,127.0.0.1",
-            DATABASE_URL=f"sqlite:///{self.database}",
-            DJANGO_SETTINGS_MODULE=settings,
-            LOG_LEVEL="WARNING",
-            STREAM_OPEN_ACCESS="1",
-            OPENAI_API_KEY=KEY if upstream else "",
-            OPENAI_BASE_URL=upstream.base_url if upstream else "",
-            ANTHROPIC_API_KEY="",
-            STREAM_OPENAI_COMPATIBLE="",
-            **{**NO_LIMITS, **env},
-        )
-        if database is None:
-            self._make_database(folder.parent / "template.sqlite3")
+        self.database = database or make_database(folder)
+        self.env = settings_of(self.database, upstream, DJANGO_SETTINGS_MODULE=settings, **env)
         port = free_port()
         super().__init__(
             serve(sys.executable, server, port, "config.asgi:application"),
             core=core,
             port=port,
             log=folder / f"service-{port}.log",
-            env=self._env,
+            env=self.env,
             cwd=ROOT,
         )
         self._until(lambda: self.call("GET", "/ready") is not None)
@@ -132,21 +118,53 @@ class Service(Process):
             told: dict[str, Any] = json.loads(answer.read() or b"{}")
             return told
 
-    def _make_database(self, template: Path) -> None:
-        if not template.exists():
-            env = {**self._env, "DATABASE_URL": f"sqlite:///{template}", "DJANGO_SETTINGS_MODULE": "config.settings"}
-            command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-            subprocess.run(command, cwd=ROOT, env=env, check=True)
-            with closing(sqlite3.connect(template)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copy(template, self.database)
-
     def _until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while not holds():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"nothing came of it in {WAIT_SECONDS} s:\n{self.log_text()}")
             time.sleep(0.02)
+
+
+def settings_of(database: Path, upstream: Upstream | None = None, **env: str) -> dict[str, str]:
+    """The environment of the service's processes."""
+    shipped = {
+        "SECRET_KEY": "bench",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1",
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "LOG_LEVEL": "WARNING",
+        "STREAM_OPEN_ACCESS": "1",
+        "OPENAI_API_KEY": KEY if upstream else "",
+        "OPENAI_BASE_URL": upstream.base_url if upstream else "",
+        "ANTHROPIC_API_KEY": "",
+        "STREAM_OPENAI_COMPATIBLE": "",
+    }
+    return environment(**{**shipped, **NO_LIMITS, **env})
+
+
+def make_database(folder: Path) -> Path:
+    """A new database, migrated once for all."""
+    database, template = folder / f"service-{uuid4().hex}.sqlite3", folder.parent / "template.sqlite3"
+    if not template.exists():
+        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(command, cwd=ROOT, env=settings_of(template), check=True)
+        with closing(sqlite3.connect(template)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(template, database)
+    return database
+
+
+class Worker(Process):
+    """A process that produces what the web processes of the same settings start. It listens nowhere."""
+
+    def __init__(self, service: Service, folder: Path, core: int, concurrency: int) -> None:
+        command = [sys.executable, "manage.py", "streamworker", "--concurrency", str(concurrency)]
+        log = folder / f"worker-{uuid4().hex}.log"
+        super().__init__(command, core=core, port=0, log=log, env=service.env, cwd=ROOT)
+
+    def _answers(self) -> bool:
+        return True
 
 
 UNSEALED = (

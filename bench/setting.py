@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,8 @@ from bench.environment import HERE, ROOT, Missing, Peers
 from bench.load import Load
 from bench.machine import Cores
 from bench.processes import Process, environment, free_port
-from bench.service import Service, serve
+from bench.redis import Redis
+from bench.service import Service, Worker, serve
 from bench.upstream import Upstream
 
 P = TypeVar("P", bound=Process)
@@ -49,6 +52,29 @@ class Setting:
             serve(self.peers.python, server, port, f"bench.apps.{application}"), port, BENCH_DATABASE=database, **env
         )
 
+    def own(self, application: str, **env: str) -> Process:
+        """An ASGI application of ``bench.apps`` in the project's own environment: the same Python, the same clients."""
+        port = free_port()
+        return self.start(serve(sys.executable, "uvicorn", port, f"bench.apps.{application}"), port, **env)
+
+    def node(self, script: str, **env: str) -> Process | Missing:
+        """A server of ``bench.apps`` on Node, with the peers' packages."""
+        if isinstance(self.peers.node, Missing):
+            return self.peers.node
+        port = free_port()
+        modules = str(self.peers.node / "node_modules")
+        return self.start(["node", str(HERE / "apps" / script)], port, NODE_PATH=modules, PORT=str(port), **env)
+
+    def redis(self, core: int | None = None) -> Redis | Missing:
+        """A Redis, on the measured core where no other is named."""
+        if isinstance(self.peers.redis, Missing):
+            return self.peers.redis
+        return self.kept(Redis(self.peers.redis, self.folder, self.cores.server if core is None else core))
+
+    def worker(self, service: Service, concurrency: int = 1000) -> Worker:
+        """A process that produces what ``service`` starts, on the measured core."""
+        return self.kept(Worker(service, self.folder, self.cores.server, concurrency))
+
     def start(self, command: list[str], port: int, **env: str) -> Process:
         """Any server on the measured core."""
         log = self.folder / f"server-{port}.log"
@@ -62,6 +88,14 @@ class Setting:
         python, path = str(self.peers.python), str(HERE / "apps" / script)
         command = ["taskset", "-c", str(self.cores.server), python, path, *arguments]
         done = subprocess.run(command, check=True, input=given, stdout=subprocess.PIPE, text=True, env=environment())
+        return done.stdout
+
+    def run_own(self, script: str, *arguments: str, env: Mapping[str, str]) -> str:
+        """Run a script of ``bench.apps`` in the project's own environment, on the measured core; what it prints."""
+        command = ["taskset", "-c", str(self.cores.server), sys.executable, str(HERE / "apps" / script), *arguments]
+        done = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, env={**env, "PYTHONPATH": str(ROOT)}
+        )
         return done.stdout
 
     def kept(self, process: P) -> P:

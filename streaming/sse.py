@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from streaming.events import Event
+from streaming.events import Event, EventType
 
 RETRY_MS = 10_000
 """What every frame tells an EventSource to wait before it reconnects by itself."""
@@ -25,6 +25,7 @@ UNDISPATCHED_ID = b"id: -1\n\n"
 CURSOR = re.compile(r"-1|[0-9]{1,30}", re.ASCII)
 """What a ``last_event_id`` looks like in a header or a query."""
 
+REFUSED = "CR, LF and NUL cannot stand in a field of a server-sent event"
 _FORBIDDEN = re.compile("[\r\n\0]")
 
 
@@ -34,13 +35,20 @@ def format_sse_event(event_type: str, data: str, event_id: int) -> str:
     Raises ValueError where the type or the data holds CR, LF or NUL, which would end a line early.
     """
     if _FORBIDDEN.search(event_type) or _FORBIDDEN.search(data):
-        raise ValueError("CR, LF and NUL cannot stand in a field of a server-sent event")
+        raise ValueError(REFUSED)
     return f"event: {event_type}\nid: {event_id}\nretry: {RETRY_MS}\ndata: {data}\n\n"
 
 
+_NAMES = ["", *(kind.wire_name for kind in EventType)]
+"""By the number of the type: to look up an enum's member by itself takes as long as all the rest of a frame."""
+
+
 def frame(event: Event) -> bytes:
-    """The bytes of an event on the wire, a function of the event alone."""
-    return format_sse_event(event.type.wire_name, event.data, event.event_id).encode()
+    """The bytes of an event on the wire, a function of the event alone: as ``format_sse_event``, sooner."""
+    if _FORBIDDEN.search(event.data):
+        raise ValueError(REFUSED)
+    name = _NAMES[event.type]
+    return f"event: {name}\nid: {event.event_id}\nretry: {RETRY_MS}\ndata: {event.data}\n\n".encode()
 
 
 def data_of(frames: bytes, event_type: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from bench.results import OURS, Row
 from bench.stats import interval
 from bench.upstream import MODEL, Upstream, prompt
 from tests.databases import ROOT, skip
+from tests.redis_server import BINARY, NO_REDIS
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,23 @@ def test_a_row_runs_and_is_reported(tmp_path: Path) -> None:
     (row,) = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert row["samples"][OURS]["chunks/s per core"][0] > 0
     assert OURS in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "names",
+    [("redis_log", "resume", "rolling"), pytest.param(("across", "scale_out"), marks=pytest.mark.soak)],
+    ids=" ".join,
+)
+def test_the_rows_of_several_processes_run(tmp_path: Path, names: tuple[str, ...]) -> None:
+    if BINARY is None:
+        skip(NO_REDIS)
+    options = ["--quick", "--no-install", "--rounds", "1", "--only", *names, "--results", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "bench", *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == list(names)
+    for row in rows:
+        assert any(name.startswith(OURS) and values for name, values in row["samples"].items()), row
 
 
 def test_a_verdict_is_that_of_the_median_and_says_its_interval() -> None:

@@ -25,6 +25,14 @@ def test_what_would_end_a_line_early_is_refused(bad: str) -> None:
         format_sse_event(bad, "{}", 1)
 
 
+@pytest.mark.parametrize("kind", EventType)
+def test_the_frame_of_an_event_is_that_of_its_fields(kind: EventType) -> None:
+    event = Event(7, kind, '{"content":"Hello"}')
+    assert frame(event) == format_sse_event(kind.wire_name, event.data, 7).encode()
+    with pytest.raises(ValueError, match="CR, LF and NUL"):
+        frame(Event(7, kind, "a\nb"))
+
+
 @given(st.lists(st.text(st.characters()), max_size=8), st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_any_text_comes_through_any_split_of_the_bytes(contents: list[str], cuts: list[int]) -> None:
     events = [Event(n, EventType.MESSAGE_CHUNK, encode({"content": text})) for n, text in enumerate(contents)]

@@ -1,8 +1,9 @@
 /* The load client: opens many HTTP/1.1 connections, reads their event streams, and tells what came, when.
  *
- *   load --port P --requests FILE --connections N [...]
+ *   load --port P[,P...] --requests FILE --connections N [...]
  *
  * FILE holds whole requests, each ended by a NUL byte; connection or repetition k sends request k modulo their number.
+ * Of several ports each connection takes the next one.
  * An event is a line of a body that begins with "data:". Prints one JSON object; times are in milliseconds.
  *
  * Two ways of measuring:
@@ -30,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 18, HEAD = 4096, STAMP = 24 };
+enum { BUFFER = 1 << 18, HEAD = 4096, STAMP = 24, PORTS = 16 };
 enum framing { UNTIL_CLOSE, LENGTH, CHUNKED };
 
 typedef struct {
@@ -54,7 +55,7 @@ typedef struct {
     size_t count, room;
 } Series;
 
-static int pid, port, connections = 1, opening = 100, epoll_fd;
+static int ports[PORTS], port_count, pid, connections = 1, opening = 100, epoll_fd;
 static double seconds, skip, timeout_seconds = 60;
 static long total, wanted_events;
 static int with_stamps;
@@ -143,6 +144,7 @@ static void load_requests(const char *path) {
 }
 
 static void begin(Connection *c) {
+    int port = ports[opened % port_count];
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     char *head = c->head ? c->head : malloc(HEAD);
@@ -370,6 +372,10 @@ static double number(const char *text) {
     return text ? atof(text) : 0;
 }
 
+static void read_ports(const char *text) {
+    for (char *at = (char *)text; at && *at && port_count < PORTS; at += *at == ',') ports[port_count++] = (int)strtol(at, &at, 10);
+}
+
 static void read_arguments(int count, char **words) {
     for (int i = 1; i < count; i++) {
         const char *name = words[i];
@@ -378,7 +384,7 @@ static void read_arguments(int count, char **words) {
             continue;
         }
         const char *value = i + 1 < count ? words[++i] : NULL;
-        if (!strcmp(name, "--port")) port = (int)number(value);
+        if (!strcmp(name, "--port")) read_ports(value);
         else if (!strcmp(name, "--requests") && value) load_requests(value);
         else if (!strcmp(name, "--pid")) pid = (int)number(value);
         else if (!strcmp(name, "--connections")) connections = (int)number(value);
@@ -393,7 +399,7 @@ static void read_arguments(int count, char **words) {
             exit(2);
         }
     }
-    if (!port || !request_count || connections < 1) {
+    if (!port_count || !request_count || connections < 1) {
         fprintf(stderr, "load needs --port, --requests and --connections\n");
         exit(2);
     }

@@ -5,7 +5,23 @@ from __future__ import annotations
 from typing import Protocol
 
 from bench.results import Row
-from bench.rows import at_rest, fanout, gateway, growth, latency, load_alone, open_readers, replay, slow_readers, starts
+from bench.rows import (
+    across,
+    at_rest,
+    fanout,
+    gateway,
+    growth,
+    latency,
+    load_alone,
+    open_readers,
+    redis_log,
+    replay,
+    resume,
+    rolling,
+    scale_out,
+    slow_readers,
+    starts,
+)
 from bench.setting import Setting
 
 
@@ -32,4 +48,9 @@ ROWS: dict[str, RowModule] = {
     "starts": starts,
     "at_rest": at_rest,
     "growth": growth,
+    "redis_log": redis_log,
+    "across": across,
+    "resume": resume,
+    "scale_out": scale_out,
+    "rolling": rolling,
 }

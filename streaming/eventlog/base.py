@@ -20,6 +20,9 @@ from streaming.events import Event
 PAGE_BYTES = 64 * 1024
 """A page of frames is at most this long, unless one frame alone is longer."""
 
+PAGE_EVENTS = 512
+"""The most events of a page; 64 KiB of ordinary frames."""
+
 
 class Outcome(Enum):
     """What became of an append."""

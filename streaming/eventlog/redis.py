@@ -38,7 +38,7 @@ from redis.exceptions import RedisError
 from streaming.endings import Ending
 from streaming.errors import LogGone
 from streaming.eventlog import redis_checks
-from streaming.eventlog.base import PAGE_BYTES, Append, Closed, EventLog, Follower, Outcome, Page
+from streaming.eventlog.base import PAGE_EVENTS, Append, Closed, EventLog, Follower, Outcome, Page
 from streaming.eventlog.database import Closing, append_all, close_all
 from streaming.eventlog.kept import find_closable, run_records, select_places
 from streaming.eventlog.pages import StoredPages
@@ -46,7 +46,7 @@ from streaming.eventlog.redis_following import Following
 from streaming.eventlog.redis_link import Link
 from streaming.eventlog.redis_logs import Logs
 from streaming.eventlog.redis_room import Room
-from streaming.eventlog.redis_scripts import APPEND, FREEZE, READ, Log, to_arguments, to_stretch
+from streaming.eventlog.redis_scripts import APPEND, FREEZE, Log, look, read_on, to_arguments, to_contiguous, to_stretch
 from streaming.eventlog.redis_starts import RedisHandover
 from streaming.eventlog.tails import Tail, Tails, to_page
 from streaming.events import Event
@@ -151,8 +151,7 @@ class RedisEventLog(EventLog):
     def follow(self, stream: int, *, end: int = 0, closed: bool = False) -> Iterator[Follower]:
         with self._tails.use(stream) as tail:
             tail.reach(end, closed=closed)
-            self._following.add(tail)
-            yield tail
+            yield _Place(tail, self._following)
 
     async def _append_live(self, append: Append) -> Outcome:
         if append.record is not None:
@@ -204,9 +203,9 @@ class RedisEventLog(EventLog):
         events: list[Event] = []
         while len(events) < end:
             after = len(events) - 1
-            part = to_stretch(await self._link.repeat(READ.on(log, after, PAGE_BYTES)), after)
-            events += part.events
-            if not part.events or not part.whole:
+            part = to_contiguous(await self._link.repeat(read_on(log, after)), after)
+            events += part
+            if len(part) < PAGE_EVENTS:
                 break
         return [event for event in events[:end] if not event.type.is_terminal]
 
@@ -219,16 +218,39 @@ class RedisEventLog(EventLog):
             log = self._logs.learn(stream, place)
         known_end = 0 if tail is None else tail.end
         if tail is None or not tail.closed:
-            [answer] = await self._link.ask(READ.on(log, after, PAGE_BYTES))
-            live = to_stretch(answer, after)
+            most = PAGE_EVENTS if tail is None else tail.read_events
+            head, entries = await self._link.ask(look(log), read_on(log, after, most))
+            live = to_stretch(head, entries, after)
             if live.state in {"open", "frozen"} and live.end > 0:
                 if after >= live.end or not live.whole:
                     raise LogGone(live.end)
                 if tail is None:
                     return to_page(live.events)
                 tail.reach(live.end, closed=False)
+                self._following.locate(tail)
                 return tail.take(after, live.events)
         if tail is not None and tail.end > known_end:
             # It has begun, or ended, since Redis was asked.
             return tail.page(after) or await self._load(stream, after, tail)
         return await self._pages.load(stream, after, tail)
+
+
+class _Place(Follower):
+    """A place at a tail. Who reads before waiting has asked for the log's end by that; who has not, asks for it now."""
+
+    __slots__ = ("_following", "_tail")
+
+    def __init__(self, tail: Tail, following: Following) -> None:
+        self._tail = tail
+        self._following = following
+
+    async def wait(self, after: int, seconds: float) -> bool:
+        self._following.add(self._tail)
+        return await self._tail.wait(after, seconds)
+
+    async def ended(self, seconds: float) -> bool:
+        self._following.add(self._tail)
+        return await self._tail.ended(seconds)
+
+    def wake(self) -> None:
+        self._tail.wake()

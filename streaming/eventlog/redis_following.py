@@ -15,7 +15,7 @@ from streaming.eventlog.kept import Place, select_places
 from streaming.eventlog.pages import StoredPages
 from streaming.eventlog.redis_link import Link, send
 from streaming.eventlog.redis_logs import Logs
-from streaming.eventlog.redis_scripts import Command, Log, to_events
+from streaming.eventlog.redis_scripts import Command, Log, look, to_events
 from streaming.eventlog.stored import read_part, select_pruned
 from streaming.eventlog.tails import Tail, Tails
 from streaming.store import Store
@@ -47,9 +47,15 @@ class Following:
         self._over = False
 
     def add(self, tail: Tail) -> None:
-        """A tail has come into use."""
+        """Somebody is about to wait at a tail: its end has to be known, if it is not."""
         if not tail.located:
             self._new.set()
+
+    def locate(self, tail: Tail) -> None:
+        """A tail's end was just read, and is followed from there."""
+        if not tail.located:
+            tail.located = True
+            self._changed.set()
 
     async def run(self) -> None:
         """Until ``end``, or cancelled; ends when both halves have."""
@@ -137,14 +143,12 @@ class Following:
                 if place is not None:
                     self._logs.learn(stream, place)
         logs = {stream: log for stream in known if (log := self._logs.get(stream))}
-        asked: list[Command] = [("HMGET", log.head, "end", "state") for log in logs.values()]
+        asked = [look(log) for log in logs.values()]
         heads = dict(zip(logs, await self._link.ask(*asked or [("PING",)]), strict=False))
         places = await self._store.read(select_places, list(known)) if known else []
         for tail, place in zip(tails, places, strict=True):
             await self._compare(tail, known[tail.stream], heads.get(tail.stream), place)
-            if not tail.located:
-                tail.located = True
-                self._changed.set()
+            self.locate(tail)
 
     async def _compare(self, tail: Tail, known: int, head: Sequence[bytes | None] | None, place: Place | None) -> None:
         """``known`` was known before ``head`` and ``place`` were read: an end before it has really fallen back."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -217,11 +218,13 @@ async def send(connection: Connection, commands: Sequence[Command]) -> list[Any]
     with _closed_is_lost():
         await connection.send_packed_command(connection.pack_commands(commands))
     answers: list[Any] = []
-    for _ in commands:
-        try:
-            answers.append(await connection.read_response())
-        except ResponseError as error:
-            answers.append(error)
+    # One limit for all: by default each answer has a timer of its own, which costs as much as reading it.
+    async with asyncio.timeout(ANSWER_SECONDS):
+        for _ in commands:
+            try:
+                answers.append(await connection.read_response(timeout=math.inf))
+            except ResponseError as error:
+                answers.append(error)
     return answers
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streaming.eventlog.base import PAGE_EVENTS
 from streaming.events import Event, EventType
 
 Command = Sequence[str | int]
@@ -36,7 +37,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Some of a log, and what its head said meanwhile. ``state`` is empty where there is no log.
+    """Some of a log, and what its head said just before. ``state`` is empty where there is no log.
 
     ``whole``: nothing is missing between the place that was asked for and the last of ``events``.
     """
@@ -62,8 +63,23 @@ class Script:
 APPEND = Script("append")
 FREEZE = Script("freeze")
 PUBLISH = Script("publish")
-READ = Script("read")
-ALL = (APPEND, FREEZE, PUBLISH, READ)
+ALL = (APPEND, FREEZE, PUBLISH)
+
+TYPES = {str(kind.value).encode(): kind for kind in EventType}
+
+
+def look(log: Log) -> Command:
+    """The command that reads a head."""
+    return ("HMGET", log.head, "end", "state")
+
+
+def read_on(log: Log, after: int, most: int = PAGE_EVENTS) -> Command:
+    """The command that reads on after an event.
+
+    Not a script together with the head: to pass a thousand entries through Lua takes Redis, which does one thing at
+    a time, five times as long as to send them. Not a transaction: one is refused where memory is full.
+    """
+    return ("XRANGE", log.events, f"{after + 2}-0", "+", "COUNT", most)
 
 
 def to_arguments(events: Iterable[Event]) -> list[str | int]:
@@ -71,23 +87,28 @@ def to_arguments(events: Iterable[Event]) -> list[str | int]:
     return [field for event in events for field in (event.type.value, event.data, event.elapsed_ms)]
 
 
-def to_stretch(answer: Sequence[Any], after: int) -> Stretch:
-    """What ``READ`` answered for ``after``; ends before a hole."""
-    state, end = answer[0].decode(), int(answer[1])
-    events: list[Event] = []
-    for at in range(2, len(answer), 4):
-        event = to_event(*answer[at : at + 4])
-        if event.event_id != after + 1 + len(events):
-            return Stretch(state, end, events, whole=False)
-        events.append(event)
-    return Stretch(state, end, events, whole=bool(events) or end <= after + 1)
+def to_stretch(head: Sequence[Any], entries: Sequence[Any], after: int) -> Stretch:
+    """A head, and what was read after ``after`` as soon as that was known; ends before a hole."""
+    last, said = head
+    state, end = (said or b"").decode(), int(last or 0)
+    events = to_contiguous(entries, after)
+    return Stretch(state, end, events, whole=len(events) == len(entries) and (bool(events) or end <= after + 1))
 
 
-def to_event(entry_id: bytes, kind: bytes, data: bytes, elapsed_ms: bytes) -> Event:
+def to_contiguous(entries: Sequence[Any], after: int) -> list[Event]:
+    """The events in what was read after ``after``, up to a hole."""
+    events = to_events(entries)
+    if events and events[-1].event_id != after + len(events):
+        return [event for place, event in enumerate(events, after + 1) if event.event_id == place]
+    return events
+
+
+def to_event(entry_id: bytes, fields: Sequence[bytes]) -> Event:
     """An event from an entry of the stream."""
-    return Event(int(entry_id.partition(b"-")[0]) - 1, EventType(int(kind)), data.decode(), int(elapsed_ms))
+    _, kind, _, data, _, elapsed_ms = fields
+    return Event(int(entry_id[:-2]) - 1, TYPES[kind], data.decode(), int(elapsed_ms))
 
 
 def to_events(entries: Sequence[Any]) -> list[Event]:
     """The events in what ``XREAD`` answered for one stream."""
-    return [to_event(entry_id, *fields[1::2]) for entry_id, fields in entries]
+    return [to_event(*entry) for entry in entries]

@@ -16,13 +16,10 @@ from django.db import connection
 from django.db.models import F, Max, OuterRef, Subquery
 
 from streaming.errors import LogGone
-from streaming.eventlog.base import PAGE_BYTES
+from streaming.eventlog.base import PAGE_BYTES, PAGE_EVENTS
 from streaming.eventlog.record import Record
 from streaming.events import Event, EventType
 from streaming.models import Stream, StreamEvent, StreamHead, StreamRecord
-
-PAGE_EVENTS = 512
-"""The most events of a page; 64 KiB of ordinary frames."""
 
 FRAME_OVERHEAD = 64
 """About what a frame has besides its data."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from streaming.errors import LogGone
-from streaming.eventlog.base import PAGE_BYTES, Page
+from streaming.eventlog.base import PAGE_BYTES, PAGE_EVENTS, Page
 from streaming.eventlog.waiters import Waiters
 from streaming.events import Event
 from streaming.sse import frame
@@ -43,6 +43,8 @@ class Tail:
         self.end = 0
         self.closed = False
         self.gone = False
+        self.read_events = 2 * PAGE_EVENTS
+        """How many events to read at once: first what the window takes, in case that is all; then about a page."""
         self.loading: dict[int, asyncio.Future[bool]] = {}
         """The pages that are being read from the store, by what they come after; tells whether there was one."""
         self._frames: deque[bytes] = deque()
@@ -58,17 +60,20 @@ class Tail:
 
     def extend(self, events: Iterable[Event]) -> None:
         """Committed events; those that this tail has already, or that leave a gap in its window, are dealt with."""
+        last, end = None, self.window_end
         for event in events:
-            if event.event_id < self.window_end and self._frames:
+            if event.event_id < end and self._frames:
                 continue
-            if event.event_id != self.window_end:
+            if event.event_id != end:
                 self._frames.clear()
                 self._bytes = 0
                 self._first = event.event_id
             encoded = frame(event)
             self._frames.append(encoded)
             self._bytes += len(encoded)
-            self.reach(event.event_id + 1, closed=event.type.is_terminal)
+            last, end = event, event.event_id + 1
+        if last is not None:
+            self.reach(end, closed=last.type.is_terminal)
         while self._bytes > WINDOW_BYTES and len(self._frames) > 1:
             self._bytes -= len(self._frames.popleft())
             self._first += 1
@@ -125,7 +130,10 @@ class Tail:
             self.extend(events)
             if (page := self.page(after)) is not None:
                 return page
-        return to_page(events)
+        if (page := to_page(events)) is not None:
+            taken = page.last_event_id - after
+            self.read_events = min(taken + taken // 8 + 1, PAGE_EVENTS)
+        return page
 
     async def wait(self, after: int, seconds: float) -> bool:
         """See ``Follower.wait``."""
@@ -171,10 +179,18 @@ async def _load_for_all(tail: Tail, after: int, load: Load) -> Page | None:
 
 
 def to_page(events: Sequence[Event]) -> Page | None:
-    """The frames of some events as one page."""
-    if not events:
+    """The frames of the first of some events, as many as a page takes."""
+    taken: list[bytes] = []
+    size = 0
+    for encoded in map(frame, events):
+        size += len(encoded)
+        if taken and size > PAGE_BYTES:
+            break
+        taken.append(encoded)
+    if not taken:
         return None
-    return Page(b"".join(map(frame, events)), events[-1].event_id, events[-1].type.is_terminal)
+    last = events[len(taken) - 1]
+    return Page(b"".join(taken), last.event_id, last.type.is_terminal)
 
 
 class Tails:
