@@ -18,7 +18,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Run it and print what came of it; where a promise was broken, the logs stay."""
-    parser = argparse.ArgumentParser(prog="python -m tests.rig", description="The service on three machines, harmed.")
+    parser = argparse.ArgumentParser(prog="python -m tests.rig", description="The service on five machines, harmed.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--streams", type=int, default=1000, help="how many are live at a time")
     parser.add_argument("--minutes", type=float, default=10)
