@@ -37,7 +37,14 @@ def judge(machines: Machines, load: Load, damage: Damage) -> Verdict:
         harmed=frozenset(damage.harmed),
     )
     found = [f"promise {each.promise}, {each.stream}: {each.what}" for each in breaches(history)]
-    return Verdict([*load.oddities, *found], _figures(history, load, damage))
+    unexplained = [f"{stream}: ended as internal; no fault explains that" for stream in _internal(history.database)]
+    return Verdict([*load.oddities, *found, *unexplained], _figures(history, load, damage))
+
+
+def _internal(database: Database) -> list[str]:
+    """Streams that ended because something went wrong on the service's own side."""
+    ends = {stream: stored.events[-1] for stream, stored in database.items() if stored.events}
+    return [stream for stream, end in ends.items() if end.values.get("error_type") == "internal"]
 
 
 def _as_promised(request: Request, damage: Damage) -> Request:
