@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import databases
 from tests.faults.wire import Crowd
+from tests.redis_server import RedisServer
 from tests.servers import Server
 from tests.upstream import Upstream
 
@@ -98,3 +100,15 @@ def crowd() -> Iterator[Crowd]:
     """Readers in the background."""
     with Crowd() as started:
         yield started
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to be harmed."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder)
+    try:
+        yield server.start()
+    finally:
+        server.kill()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,18 +32,6 @@ def soak(database: str) -> Any:
 
 
 Servers = Callable[[str], tuple[Records, Server, Server]]
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be harmed."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(folder)
-    try:
-        yield server.start()
-    finally:
-        server.kill()
 
 
 @pytest.fixture

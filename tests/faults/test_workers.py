@@ -68,18 +68,6 @@ class Fleet:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be harmed."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(folder)
-    try:
-        yield server.start()
-    finally:
-        server.kill()
-
-
-@pytest.fixture
 def new_fleet(
     own_redis: RedisServer, new_database: NewDatabase, upstream: Upstream, tmp_path: Path
 ) -> Iterator[Callable[[str], Fleet]]:
