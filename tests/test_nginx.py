@@ -62,7 +62,8 @@ def front(sqlite: SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         if shutil.which(command) is None:
             skip(f"{command} is not installed (Debian: apt-get install {command})")
     folder = tmp_path_factory.mktemp("nginx")
-    url, port = sqlite.new(), free_port()
+    url = sqlite.new()
+    port, plain = (free_port(tmp_path_factory) for _ in range(2))
     manage(url, "createsuperuser", "--noinput", "--username=admin", "--email=", DJANGO_SUPERUSER_PASSWORD="secret")
     server = Server(
         url,
@@ -71,7 +72,7 @@ def front(sqlite: SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         CSRF_TRUSTED_ORIGINS=f"https://localhost:{port}",
         COOKIES_SECURE="1",
     )
-    (folder / "site.conf").write_text(_site(folder, port, server.port))
+    (folder / "site.conf").write_text(_site(folder, port, plain, server.port))
     (folder / "nginx.conf").write_text(SHELL.format(folder=folder))
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     made = ["openssl", *CERTIFICATE.split(), "-keyout", str(key), "-out", str(certificate)]
@@ -168,13 +169,13 @@ def test_a_start_and_a_resume_through_the_proxy(front: Front) -> None:
     assert rest.split(b"id: 10\n")[1] == whole.split(b"id: 10\n")[1]
 
 
-def _site(folder: Path, port: int, upstream: int) -> str:
+def _site(folder: Path, port: int, plain: int, upstream: int) -> str:
     """The shipped configuration with what a test has to change; each change must find its place."""
     text = (ROOT / "ops" / "nginx.conf").read_text()
     changes = (
         (r"server 127\.0\.0\.1:8000;", f"server 127.0.0.1:{upstream};"),
         (r"listen 443 ssl http2;", f"listen 127.0.0.1:{port} ssl http2;"),
-        (r"listen 80;", f"listen 127.0.0.1:{free_port()};"),
+        (r"listen 80;", f"listen 127.0.0.1:{plain};"),
         (r"/etc/letsencrypt\S+fullchain\.pem", f"{folder}/certificate.pem"),
         (r"/etc/letsencrypt\S+privkey\.pem", f"{folder}/key.pem"),
         (r"/var/log/nginx/magic\.log", f"{folder}/access.log"),
