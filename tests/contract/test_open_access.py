@@ -20,7 +20,7 @@ def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
         env={**environment, "SECRET_KEY": "tests", "DATABASE_URL": "sqlite://:memory:", **env},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
 
