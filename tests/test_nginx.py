@@ -105,12 +105,11 @@ def test_events_come_one_by_one_over_http_2(front: Front) -> None:
 
 
 def test_a_stream_that_says_nothing_outlives_the_proxys_patience(front: Front) -> None:
-    front.server.begin("silent", "/sleep 5")
-    began = time.monotonic()
-    with front.curl(f"{front.url}/api/v1/stream?user_id=u1&stream_id=silent") as curl:
+    silence = 3 + float(SHORT[:-1])
+    asked = f"user_id=u1&stream_id=silent&message=/sleep+{silence}"
+    with front.curl(f"{front.url}/api/v1/stream?{asked}") as curl:
         assert curl.stdout
         body = curl.stdout.read()
-    assert time.monotonic() - began > float(SHORT[:-1]) + 1
     assert b"event: heartbeat" in body and b"event: done" in body
 
 
@@ -123,7 +122,7 @@ def test_a_slow_header_client_is_cut_off_while_others_are_served(front: Front) -
         for each in slow:
             each.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
         while any(not _is_closed(each) for each in slow):
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 60
             for each in slow:
                 _trickle(each)
             assert _answers(front.url), "those who ask in full are answered meanwhile"
@@ -135,17 +134,18 @@ def test_a_slow_header_client_is_cut_off_while_others_are_served(front: Front) -
 
 
 def test_metrics_stay_inside_and_queries_out_of_the_log(front: Front) -> None:
-    with httpx.Client(base_url=front.url, verify=False, trust_env=False) as client:
+    with httpx.Client(base_url=front.url, verify=False, trust_env=False, timeout=30) as client:
         assert client.get("/metrics").status_code == 404
         assert client.get("/ready?message=a-prompt").status_code == 200
     _wait_for(lambda: "/ready" in front.log.read_text())
     assert "a-prompt" not in front.log.read_text()
-    direct = httpx.get(f"{front.server.url}/metrics", headers={"X-Forwarded-For": "1.2.3.4"}, trust_env=False)
+    forwarded = {"X-Forwarded-For": "1.2.3.4"}
+    direct = httpx.get(f"{front.server.url}/metrics", headers=forwarded, timeout=30, trust_env=False)
     assert direct.status_code == 403
 
 
 def test_the_admin_takes_a_login_over_https(front: Front) -> None:
-    with httpx.Client(base_url=front.url, verify=False, trust_env=False) as client:
+    with httpx.Client(base_url=front.url, verify=False, trust_env=False, timeout=30) as client:
         page = client.get("/admin/login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert token and "Secure" in page.headers["Set-Cookie"]
@@ -195,7 +195,7 @@ def _as_root() -> list[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/ready", verify=False, trust_env=False, timeout=10).status_code == 200
+        return httpx.get(f"{url}/ready", verify=False, trust_env=False, timeout=30).status_code == 200
     except httpx.TransportError:
         return False
 
