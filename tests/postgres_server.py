@@ -38,7 +38,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="magic-postgresql-"))
         self._folder.chmod(0o711)
         self._data = self._folder / "data"
-        self.port = free_port()
+        self.port = free_port(self)
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         self._data.mkdir()
         if os.getuid() == 0:

@@ -33,7 +33,7 @@ class RedisServer:
         self._enter = enter
         self._host = host
         self._options = {"appendonly": "yes", "appendfsync": "always", "save": "", **options}
-        self.port = free_port()
+        self.port = free_port(self)
         self.url = f"redis://{host}:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 

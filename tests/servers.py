@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30
+START_SECONDS = 60
 
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of the loopback, which speak plain HTTP: to read the certificates takes thirty times a request."""
@@ -37,11 +38,17 @@ NO_LIMITS = {
 """One user and one address do all that the tests ask for."""
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(holder: object) -> int:
+    """A port of the loopback that nobody listens on, and that nobody else is given as long as ``holder`` lives.
+
+    A socket that is bound to it and does not listen keeps it: from other tests between this and the start of a server,
+    and while a server is down that is to come back there.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    weakref.finalize(holder, keeper.close)
+    return int(keeper.getsockname()[1])
 
 
 SECRETS = ("sk-secret", "sk-tests", '"delay_ms"', '"stall_after"', "delay_ms\\", "stall_after\\")
@@ -70,7 +77,7 @@ class Server:
         self.kind = kind
         self.application = application
         self.host = host
-        self.port = free_port()
+        self.port = free_port(self)
         self.url = f"http://{host}:{self.port}"
         self.log = folder / f"server-{self.port}.log"
         self._ready_url = self.url + ready_path

@@ -23,9 +23,10 @@ SECRET = "hush-hush"
 def test_two_processes_show_the_same_sums_and_what_a_killed_one_counted_stays(
     sqlite_url: str, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    limits = {"STREAM_LEASE_SECONDS": "2", "STREAM_SWEEP_SECONDS": "0.2", "STREAM_MAX_CONCURRENT_PER_USER": "2"}
-    one = serve(sqlite_url, DEMO_TOKENS_PER_SECOND="0", **limits)
-    other = serve(sqlite_url, kind="uvicorn", DEMO_TOKENS_PER_SECOND="0", **limits)
+    limits = {"STREAM_LEASE_SECONDS": "4", "STREAM_SWEEP_SECONDS": "0.2", "STREAM_MAX_CONCURRENT_PER_USER": "2"}
+    # Without a heartbeat every event is one that is counted below.
+    options = {"DEMO_TOKENS_PER_SECOND": "0", "STREAM_HEARTBEAT_SECONDS": "600", **limits}
+    one, other = serve(sqlite_url, **options), serve(sqlite_url, kind="uvicorn", **options)
     read_all(one.url, user_id=SECRET, stream_id=f"{SECRET}-1", message=f"/echo {SECRET}")
     read_all(other.url, user_id="u", stream_id="counted", message="/count 100 0")
     read_all(other.url, user_id="u", stream_id="failed", message="/fail after 2 chunks")
@@ -104,7 +105,7 @@ def test_readers_are_counted_by_how_they_end(sqlite_url: str, serve: Callable[..
 def test_metrics_are_for_those_who_ask_from_an_allowed_network(sqlite_url: str, serve: Callable[..., Server]) -> None:
     server = serve(sqlite_url)
     assert server.get("/metrics").headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    proxied = httpx.get(f"{server.url}/metrics", headers={"X-Forwarded-For": "127.0.0.1"}, trust_env=False)
+    proxied = httpx.get(f"{server.url}/metrics", headers={"X-Forwarded-For": "127.0.0.1"}, timeout=30, trust_env=False)
     assert proxied.status_code == 403 and "streaming_" not in proxied.text
 
 

@@ -62,7 +62,8 @@ def front(sqlite: SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         if shutil.which(command) is None:
             skip(f"{command} is not installed (Debian: apt-get install {command})")
     folder = tmp_path_factory.mktemp("nginx")
-    url, port = sqlite.new(), free_port()
+    url = sqlite.new()
+    port, plain = (free_port(tmp_path_factory) for _ in range(2))
     manage(url, "createsuperuser", "--noinput", "--username=admin", "--email=", DJANGO_SUPERUSER_PASSWORD="secret")
     server = Server(
         url,
@@ -71,7 +72,7 @@ def front(sqlite: SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         CSRF_TRUSTED_ORIGINS=f"https://localhost:{port}",
         COOKIES_SECURE="1",
     )
-    (folder / "site.conf").write_text(_site(folder, port, server.port))
+    (folder / "site.conf").write_text(_site(folder, port, plain, server.port))
     (folder / "nginx.conf").write_text(SHELL.format(folder=folder))
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     made = ["openssl", *CERTIFICATE.split(), "-keyout", str(key), "-out", str(certificate)]
@@ -104,12 +105,11 @@ def test_events_come_one_by_one_over_http_2(front: Front) -> None:
 
 
 def test_a_stream_that_says_nothing_outlives_the_proxys_patience(front: Front) -> None:
-    front.server.begin("silent", "/sleep 5")
-    began = time.monotonic()
-    with front.curl(f"{front.url}/api/v1/stream?user_id=u1&stream_id=silent") as curl:
+    silence = 3 + float(SHORT[:-1])
+    asked = f"user_id=u1&stream_id=silent&message=/sleep+{silence}"
+    with front.curl(f"{front.url}/api/v1/stream?{asked}") as curl:
         assert curl.stdout
         body = curl.stdout.read()
-    assert time.monotonic() - began > float(SHORT[:-1]) + 1
     assert b"event: heartbeat" in body and b"event: done" in body
 
 
@@ -122,7 +122,7 @@ def test_a_slow_header_client_is_cut_off_while_others_are_served(front: Front) -
         for each in slow:
             each.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
         while any(not _is_closed(each) for each in slow):
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 60
             for each in slow:
                 _trickle(each)
             assert _answers(front.url), "those who ask in full are answered meanwhile"
@@ -134,17 +134,18 @@ def test_a_slow_header_client_is_cut_off_while_others_are_served(front: Front) -
 
 
 def test_metrics_stay_inside_and_queries_out_of_the_log(front: Front) -> None:
-    with httpx.Client(base_url=front.url, verify=False, trust_env=False) as client:
+    with httpx.Client(base_url=front.url, verify=False, trust_env=False, timeout=30) as client:
         assert client.get("/metrics").status_code == 404
         assert client.get("/ready?message=a-prompt").status_code == 200
     _wait_for(lambda: "/ready" in front.log.read_text())
     assert "a-prompt" not in front.log.read_text()
-    direct = httpx.get(f"{front.server.url}/metrics", headers={"X-Forwarded-For": "1.2.3.4"}, trust_env=False)
+    forwarded = {"X-Forwarded-For": "1.2.3.4"}
+    direct = httpx.get(f"{front.server.url}/metrics", headers=forwarded, timeout=30, trust_env=False)
     assert direct.status_code == 403
 
 
 def test_the_admin_takes_a_login_over_https(front: Front) -> None:
-    with httpx.Client(base_url=front.url, verify=False, trust_env=False) as client:
+    with httpx.Client(base_url=front.url, verify=False, trust_env=False, timeout=30) as client:
         page = client.get("/admin/login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert token and "Secure" in page.headers["Set-Cookie"]
@@ -168,13 +169,13 @@ def test_a_start_and_a_resume_through_the_proxy(front: Front) -> None:
     assert rest.split(b"id: 10\n")[1] == whole.split(b"id: 10\n")[1]
 
 
-def _site(folder: Path, port: int, upstream: int) -> str:
+def _site(folder: Path, port: int, plain: int, upstream: int) -> str:
     """The shipped configuration with what a test has to change; each change must find its place."""
     text = (ROOT / "ops" / "nginx.conf").read_text()
     changes = (
         (r"server 127\.0\.0\.1:8000;", f"server 127.0.0.1:{upstream};"),
         (r"listen 443 ssl http2;", f"listen 127.0.0.1:{port} ssl http2;"),
-        (r"listen 80;", f"listen 127.0.0.1:{free_port()};"),
+        (r"listen 80;", f"listen 127.0.0.1:{plain};"),
         (r"/etc/letsencrypt\S+fullchain\.pem", f"{folder}/certificate.pem"),
         (r"/etc/letsencrypt\S+privkey\.pem", f"{folder}/key.pem"),
         (r"/var/log/nginx/magic\.log", f"{folder}/access.log"),
@@ -194,7 +195,7 @@ def _as_root() -> list[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/ready", verify=False, trust_env=False, timeout=10).status_code == 200
+        return httpx.get(f"{url}/ready", verify=False, trust_env=False, timeout=30).status_code == 200
     except httpx.TransportError:
         return False
 

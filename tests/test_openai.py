@@ -391,7 +391,7 @@ def test_leaving_before_the_first_byte(upstream: Upstream) -> None:
         await asyncio.to_thread(upstream.wait_for, lambda calls: len(calls) == 1)
         first.cancel()
         await asyncio.wait([first])
-        call = await asyncio.to_thread(upstream.wait_for_end, 1, 1)
+        call = await asyncio.to_thread(upstream.wait_for_end)
         assert call.ended == "client_left"
         await provider.aclose()
 
@@ -410,7 +410,7 @@ def test_hundreds_of_answers_at_once(upstream: Upstream) -> None:
                 return text_of([piece async for batch in batches for piece in batch])
 
         tasks = [asyncio.ensure_future(one()) for _ in range(count)]
-        await asyncio.to_thread(upstream.wait_for, lambda calls: len(calls) == count, 10)
+        await asyncio.to_thread(upstream.wait_for, lambda calls: len(calls) == count)
         upstream.release()
         texts = await asyncio.gather(*tasks)
         await provider.aclose()

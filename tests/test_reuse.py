@@ -80,12 +80,12 @@ def test_the_rest_of_the_api_is_there(reuse: Server, path: str) -> None:
 def test_a_session_cookie_means_nothing_where_there_are_no_sessions(reuse: Server) -> None:
     cookies = {"sessionid": "of-another-project"}
     parameters = {"user_id": "u1", "stream_id": "s1", "message": "/count 1 0"}
-    answer = httpx.get(f"{llm(reuse)}/api/v1/stream", params=parameters, cookies=cookies, trust_env=False)
+    answer = httpx.get(f"{llm(reuse)}/api/v1/stream", params=parameters, cookies=cookies, timeout=30, trust_env=False)
     assert answer.status_code == 200
 
 
 def test_a_body_that_is_too_large_is_refused(reuse: Server) -> None:
     body = b'{"message": "' + b"x" * (1024 * 1024) + b'"}'
     json = {"Content-Type": "application/json"}
-    answer = httpx.post(f"{llm(reuse)}/api/v1/stream", content=body, headers=json, trust_env=False)
+    answer = httpx.post(f"{llm(reuse)}/api/v1/stream", content=body, headers=json, timeout=30, trust_env=False)
     assert answer.status_code == 413

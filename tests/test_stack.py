@@ -29,6 +29,14 @@ class Stack(Server):
         return {int(pid): Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids}
 
 
+NAMES = {"web 1", "web 2", "worker 1", "worker 2"}
+
+
+def started(stack: Stack) -> set[str]:
+    """The names of the processes that have come up."""
+    return {line.partition("|")[0].strip() for line in stack.log_text().splitlines() if '"process_started"' in line}
+
+
 @pytest.fixture
 def stack(sqlite_url: str, tmp_path: Path) -> Iterator[Stack]:
     if BINARY is None:
@@ -38,6 +46,7 @@ def stack(sqlite_url: str, tmp_path: Path) -> Iterator[Stack]:
     try:
         stack.start()
         children = stack.children()
+        assert when(lambda: started(stack) == NAMES, 60)
         yield stack
     finally:
         stack.kill()
@@ -67,8 +76,7 @@ def test_one_command_serves_produces_and_ends_all_it_began(stack: Stack) -> None
     children = stack.children()
     assert stack.terminate() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
-    names = {line.partition("|")[0].strip() for line in stack.log_text().splitlines() if '"process_started"' in line}
-    assert names == {"web 1", "web 2", "worker 1", "worker 2"}
+    assert started(stack) == NAMES
 
 
 def test_where_one_ends_all_end(stack: Stack) -> None:

@@ -208,7 +208,7 @@ def test_leaving_closes_the_upstream_connection_at_once(wire: Wire, how: str) ->
             await asyncio.wait([rest])
         else:
             await batches.aclose()
-        call = await asyncio.to_thread(wire.upstream.wait_for_end, 1, 1)
+        call = await asyncio.to_thread(wire.upstream.wait_for_end)
         assert call.ended == "client_left"
         await provider.aclose()
 

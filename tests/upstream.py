@@ -42,6 +42,9 @@ DEFAULT_USAGE: dict[str, Any] = {"prompt_tokens": 7, "completion_tokens": 5, "to
 
 DEFAULT_START_USAGE: dict[str, Any] = {"input_tokens": 7, "output_tokens": 1}
 
+WAIT_SECONDS = 30
+"""No claim of anybody: after so long, whatever a test waits for will not come any more."""
+
 LOOKS_LIKE_FRAMES = 'event: done\nid: 99\ndata: {"total_cost":0}\n\ndata: [DONE]\n\n: comment\r\nretry: 1\n\n'
 
 
@@ -233,18 +236,17 @@ class Upstream:
         """Let answers stall again, after a ``release``."""
         self._loop.call_soon_threadsafe(self._release.clear)
 
-    def wait_for(self, condition: Callable[[list[Call]], bool], timeout: float = 5) -> list[Call]:
+    def wait_for(self, condition: Callable[[list[Call]], bool]) -> list[Call]:
         """The calls, as soon as ``condition`` of them is true. Raises TimeoutError. Blocks: not for a loop's thread."""
         with self._changed:
-            if not self._changed.wait_for(lambda: condition(self._calls), timeout):
+            if not self._changed.wait_for(lambda: condition(self._calls), WAIT_SECONDS):
                 raise TimeoutError(f"upstream calls: {self._calls}")
             return list(self._calls)
 
-    def wait_for_end(self, number: int = 1, timeout: float = 5) -> Call:
+    def wait_for_end(self, number: int = 1) -> Call:
         """Call ``number`` (from 1), as soon as it has ended, whichever way."""
-        return self.wait_for(lambda calls: len(calls) >= number and calls[number - 1].ended is not None, timeout)[
-            number - 1
-        ]
+        calls = self.wait_for(lambda calls: len(calls) >= number and calls[number - 1].ended is not None)
+        return calls[number - 1]
 
     def serve_forever(self) -> None:
         """Serve in this thread until interrupted."""
@@ -333,7 +335,7 @@ class Upstream:
             self._calls.append(call)
             self._log(call)
             self._changed.notify_all()
-        answer = _Answer(call, script, _wire_of(path)(script), writer, self._release)
+        answer = _Answer(call, script, _wire_of(path)(script), writer, self._release, self._announce)
         answering = asyncio.ensure_future(answer.run())
         leaving = asyncio.ensure_future(_until_left(reader))
         try:
@@ -351,6 +353,10 @@ class Upstream:
             self._log(call)
             self._changed.notify_all()
 
+    def _announce(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
     def _log(self, call: Call) -> None:
         if self._log_path is None:
             return
@@ -361,16 +367,23 @@ class Upstream:
 
 
 class _Answer:
-    """One answer on its way."""
+    """One answer on its way; ``announce`` is called whenever more of it is sent."""
 
     def __init__(
-        self, call: Call, script: Script, wire: _Wire, writer: asyncio.StreamWriter, release: asyncio.Event
+        self,
+        call: Call,
+        script: Script,
+        wire: _Wire,
+        writer: asyncio.StreamWriter,
+        release: asyncio.Event,
+        announce: Callable[[], None],
     ) -> None:
         self._call = call
         self._script = script
         self._wire = wire
         self._writer = writer
         self._release = release
+        self._announce = announce
 
     async def run(self) -> str:
         """Answer. Gives how it ended."""
@@ -463,6 +476,7 @@ class _Answer:
             await self._writer.drain()
             if self._script.split:
                 await asyncio.sleep(0)
+        self._announce()
 
     def _insertions(self, sent: int) -> list[bytes]:
         frames = []

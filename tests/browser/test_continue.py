@@ -67,7 +67,7 @@ def is_counting(text: str) -> bool:
 
 def test_a_stopped_answer_goes_on_and_is_one_answer_also_after_a_reload(served: Server, page: Page) -> None:
     visit(served, page)
-    ask(page, "/count 40 20")
+    ask(page, "/count 40 8")
     stopped_after(page, "4 5 6")
     go_on(page)
     stopped_after(page, "14 15 16")
@@ -81,7 +81,7 @@ def test_a_stopped_answer_goes_on_and_is_one_answer_also_after_a_reload(served: 
     for _ in range(2):
         expect(page.locator(".answer")).to_have_count(1)
         expect(page.locator(".versions")).to_be_hidden()
-        expect(page.locator(".history a")).to_have_text(["/count 40 20"])
+        expect(page.locator(".history a")).to_have_text(["/count 40 8"])
         total = shown_as_dollars(page, sum(part["total_cost"] for part in (first, second, third)))
         expect(page.locator(".summary")).to_contain_text(f" · ~{total} · ")
         expect(page.locator("#totals")).to_contain_text(f"This chat ~{total}")
@@ -91,7 +91,7 @@ def test_a_stopped_answer_goes_on_and_is_one_answer_also_after_a_reload(served: 
     answered(page, "/echo next")
     assert streams(page)[-1]["parent_id"] == third["stream_id"]
     page.reload()
-    expect(page.locator(".question")).to_have_text(["/count 40 20", "/echo next"])
+    expect(page.locator(".question")).to_have_text(["/count 40 8", "/echo next"])
     page.locator(".answer").last.get_by_role("button", name="Regenerate").click()
     expect(page.locator(".answer").last.locator(".versions")).to_contain_text("2/2")
     assert streams(page)[-1]["parent_id"] == third["stream_id"]
@@ -123,7 +123,7 @@ def test_markdown_is_one_document_over_the_joins(served: Server, page: Page) -> 
 
 def test_an_answer_whose_server_was_killed_goes_on_with_the_next(mortal: Server, page: Page) -> None:
     visit(mortal, page)
-    ask(page, "/count 60 20")
+    ask(page, "/count 60 10")
     page.locator(".text", has_text="4 5 6").wait_for()
     mortal.kill()
     mortal.start()
@@ -139,7 +139,7 @@ def test_an_answer_whose_server_was_killed_goes_on_with_the_next(mortal: Server,
 
 def test_a_second_tab_shows_what_goes_on_in_the_first(served: Server, page: Page) -> None:
     visit(served, page)
-    ask(page, "/count 30 20")
+    ask(page, "/count 30 8")
     stopped_after(page, "2 3")
     second = page.context.new_page()
     visit(served, second)
@@ -152,7 +152,7 @@ def test_a_second_tab_shows_what_goes_on_in_the_first(served: Server, page: Page
 
 def test_a_continuation_that_is_refused_is_tried_again(served: Server, page: Page) -> None:
     visit(served, page)
-    ask(page, "/count 30 20")
+    ask(page, "/count 30 8")
     stopped_after(page, "2 3")
     refusal = {"title": "Too many", "detail": "Too many streams.", "error_type": "too_many_streams"}
     page.route("**/api/v1/stream", lambda route: route.fulfill(status=400, json=refusal), times=1)

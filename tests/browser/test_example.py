@@ -19,7 +19,7 @@ def test_the_example_asks_and_survives_a_reset(sqlite_url: str, serve: Callable[
     server = serve(sqlite_url, STREAM_OPEN_ACCESS="0")
     with ByteProxy(server.port) as proxy:
         page.goto(f"{proxy.url}/static/magic/example.html")
-        page.get_by_label("Message").fill("/count 50 20")
+        page.get_by_label("Message").fill("/count 50 10")
         page.get_by_role("button").click()
         page.locator("#answer", has_text="1 2 3").wait_for()
         proxy.reset_all()

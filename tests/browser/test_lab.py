@@ -33,7 +33,7 @@ def test_whatever_is_broken_on_purpose_the_text_is_that_of_the_server(server: Se
     page.get_by_role("button", name="Network lab").click()
     for slider in ("Repeat", "Reorder"):
         page.get_by_label(slider).fill("50")
-    ask(page, "/count 60 15")
+    ask(page, "/count 60 8")
     page.locator(".text", has_text="1 2 3").wait_for()
     page.get_by_role("button", name="Cut the wire").click()
     page.get_by_text("The connection is lost after event").wait_for()

@@ -72,12 +72,12 @@ def test_the_transcript_is_not_read_out_and_the_status_says_what_happens(served:
     visit(served, page)
     log = page.get_by_role("log")
     expect(log).to_have_attribute("aria-live", "off")
-    ask(page, "/count 30 20")
+    ask(page, "/count 40 8")
     expect(page.get_by_role("status")).to_have_text("Writing…")
     expect(page.locator(".text")).to_have_attribute("aria-busy", "true")
     wait_for(page, "done")
     expect(page.locator(".text")).to_have_attribute("aria-busy", "false")
-    expect(page.get_by_role("status")).to_contain_text("Finished: 30 words")
+    expect(page.get_by_role("status")).to_contain_text("Finished: 40 words")
 
 
 def test_all_is_done_by_keyboard_alone(served: Server, page: Page) -> None:
@@ -116,7 +116,7 @@ def test_the_colours_are_chosen_and_kept(served: Server, page: Page) -> None:
 def test_less_motion_is_none(served: Server, page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     visit(served, page)
-    ask(page, "/count 60 20")
+    ask(page, "/count 600 20")
     wait_for(page, "writing")
     assert page.evaluate("document.getAnimations().length") == 0
 

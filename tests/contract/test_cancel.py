@@ -17,7 +17,7 @@ TOTALS = {"total_tokens", "total_cost", "latency_ms", "prompt_tokens", "completi
 
 
 def test_a_live_stream_ends_as_cancelled_for_all_its_readers(either: Client, user: str) -> None:
-    stream_id = either.begin(user_id=user, message="/count 500 50").json["stream_id"]
+    stream_id = either.begin(user_id=user, message="/count 50000 50").json["stream_id"]
     asked = {"user_id": user, "stream_id": stream_id}
     with connect(either.server.url, **asked) as (_, frames):
         assert next(frames).event_id == 0

@@ -107,7 +107,7 @@ def test_a_continuation_is_continued(asker: Client, user: str) -> None:
 
 
 def test_a_cancelled_answer_goes_on(asker: Client, user: str) -> None:
-    asker.begin(user_id=user, stream_id="s1", message="/count 300 40")
+    asker.begin(user_id=user, stream_id="s1", message="/count 30000 40")
     with asker.open("GET", f"/api/v1/stream?user_id={user}&stream_id=s1") as response:
         while b"id: 2" not in response.readline():
             pass

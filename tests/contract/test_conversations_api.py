@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.wire import JSON, Answer, Client, client, fresh, session
 from tests.databases import manage
+from tests.faults.records import Records
 from tests.frames import connect, read_all
 from tests.servers import Server
 from tests.upstream import Script, Upstream
@@ -209,13 +210,11 @@ def test_an_erased_conversation_takes_no_more_messages(asker: Client, user: str)
 
 def test_live_streams_are_cancelled_first_and_their_readers_told(asker: Client, user: str) -> None:
     for name in ("s1", "s2"):
-        asker.begin(user_id=user, stream_id=name, message="/count 2000 50", conversation_id="c")
+        asker.begin(user_id=user, stream_id=name, message="/count 200000 50", conversation_id="c")
     with connect(asker.server.url, user_id=user, stream_id="s1") as (_, frames):
         next(frames)
-        began = time.monotonic()
         assert erase(asker, "c", user).status == 204
         rest = list(frames)
-        assert time.monotonic() - began < 4
     assert not any(frame.is_terminal for frame in rest[:-1])
     for name in ("s1", "s2"):
         shown = asker.snapshot(name, user_id=user).json
@@ -253,9 +252,14 @@ def test_with_the_producer_dead_it_is_done_once_its_stream_is_closed(
     producing.begin("s1", "/count 1000 20", conversation_id="c")
     with connect(producing.url, user_id="u1", stream_id="s1") as (_, frames):
         next(frames)
+    # Just after it has renewed its lease, which is to outlast the five seconds that an erasure waits.
+    query = "SELECT renewed FROM streaming_process ORDER BY id LIMIT 1"
+    before = Records(sqlite_url).rows(query)
+    while Records(sqlite_url).rows(query) == before:
+        time.sleep(0.02)
     producing.kill()
     assert erase(client(other), "c", "u1").status == 202
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while (shown := other.snapshot("s1"))["pruned_at"] is None:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -122,9 +122,10 @@ def test_a_cursor_beyond_the_end_is_409_and_told_where_the_end_is(
 
 
 def test_a_cursor_beyond_the_end_of_a_live_stream_is_409(anyone: Client, user: str) -> None:
-    anyone.begin(user_id=user, stream_id="s1", message="/sleep 2")
+    anyone.begin(user_id=user, stream_id="s1", message="/sleep 60")
     answer = anyone.get(user_id=user, stream_id="s1", last_event_id=0)
     assert (answer.status, answer.json["latest_event_id"]) == (409, -1)
+    assert anyone.send("DELETE", f"{STREAM}/s1?user_id={user}").status == 200
 
 
 def test_a_closed_stream_with_nothing_after_the_cursor_is_204(either: Client, user: str) -> None:

@@ -80,7 +80,7 @@ def test_an_anonymous_identity_may_send_so_many_messages_in_any_hour(limited: Se
         someone.closed(name)
     age(sqlite_url, "s1", 50)
     after = refused(someone.begin(stream_id="s4", message="/count 1 0"), "rate_limited")
-    assert 590 < after <= 600
+    assert 540 < after <= 600
     leaves_nothing(sqlite_url, "s4")
     assert someone.begin(stream_id="s1", message="/count 1 0").status == 200
     assert someone.begin(stream_id="s1", message="/count 2 0").status == 409
@@ -95,7 +95,7 @@ def test_new_anonymous_identities_of_one_address_share_its_messages(limited: Ser
     server = limited(STREAM_OPEN_ACCESS="0", STREAM_QUOTA_MESSAGES_PER_HOUR_PER_ADDRESS="3")
     answers = [session(server)[0].begin(stream_id="s1", message="/count 1 0") for _ in range(5)]
     assert [answer.status for answer in answers] == [201, 201, 201, 429, 429]
-    assert 3590 < refused(answers[-1], "rate_limited") <= 3600
+    assert 3540 < refused(answers[-1], "rate_limited") <= 3600
     [(addresses,)] = rows(sqlite_url, "SELECT count(DISTINCT address) FROM streaming_stream")
     assert addresses == 1
     assert rows(sqlite_url, "SELECT 1 FROM streaming_stream WHERE address LIKE '%127.0.0%'") == []
@@ -174,7 +174,7 @@ def test_a_budget_of_a_day_is_what_answers_cost_and_may_cost(limited: Serve, sql
     assert anyone.begin(user_id=user, stream_id="s3", message="/count 1000 0").status == 201
     anyone.closed("s3", user_id=user)
     after = refused(anyone.begin(user_id=user, stream_id="s4", message="/count 1000 0"), "budget_exceeded")
-    assert abs(after - until_midnight()) < 5
+    assert abs(after - until_midnight()) < 60
     leaves_nothing(sqlite_url, "s4")
     assert anyone.begin(user_id=user, stream_id="s4", message="/count 1000 0", max_tokens=10).status == 201
     assert anyone.begin(user_id=fresh("u"), stream_id="s4", message="/count 1000 0").status == 201

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from itertools import pairwise
 
 import pytest
 
@@ -43,19 +42,20 @@ def test_nothing_is_compressed(either: Client, user: str, encoding: str) -> None
 
 def test_headers_and_a_comment_leave_before_the_first_token(either: Client, user: str) -> None:
     before = time.monotonic()
-    with either.open("GET", f"{STREAM}?user_id={user}&stream_id=s1&message=/sleep+20", timeout=5) as response:
+    with either.open("GET", f"{STREAM}?user_id={user}&stream_id=s1&message=/sleep+60") as response:
         assert response.status == 200
         assert response.read1() == OK
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 30
 
 
 def test_each_event_leaves_when_it_is_there(either: Client, user: str) -> None:
-    """Ten a second: they come one after the other, not at the end."""
-    with either.open("GET", f"{STREAM}?user_id={user}&stream_id=s1&message=/count+10+10", timeout=5) as response:
-        times = [time.monotonic() for line in iter(response.readline, b"") if line.startswith(b"event: message")]
-    assert len(times) == 10
-    assert times[-1] - times[0] > 0.5
-    assert max(later - earlier for earlier, later in pairwise(times)) < 0.5
+    """One, and none for a minute: the first does not wait for the second."""
+    with either.open("GET", f"{STREAM}?user_id={user}&stream_id=s1&message=/count+2+0.01") as response:
+        while response.readline() != b"id: 0\n":
+            pass
+        assert either.snapshot("s1", user_id=user).json["status"] == "streaming"
+        assert either.send("DELETE", f"{STREAM}/s1?user_id={user}").status == 200
+        assert response.read().count(b"event: ") == 1, "the end alone"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

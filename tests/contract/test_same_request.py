@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.wire import JSON, Client, fresh
+from tests.contract.wire import JSON, STREAM, Client, fresh
 
 ASKED: dict[str, Any] = {"message": "/count 3 0", "system": "Be brief.", "temperature": 0.7, "max_tokens": 9}
 
@@ -141,19 +141,18 @@ def test_of_simultaneous_different_starts_one_starts_and_the_others_are_told(any
 
 
 def test_a_post_that_asks_for_json_is_answered_with_the_snapshot(either: Client, user: str) -> None:
-    started = either.begin(user_id=user, message="/count 3 50")
+    started = either.begin(user_id=user, message="/sleep 60")
     name = started.json["stream_id"]
     assert started.status == 201
     assert started.header("Content-Type") == JSON
     assert started.header("X-Stream-Id") == name
     assert set(started.json) == set(either.snapshot(name, user_id=user).json)
     assert started.json["status"] in {"queued", "streaming"}
-    frames = either.get(user_id=user, stream_id=name).frames
-    assert [frame.event_id for frame in frames] == [0, 1, 2, 3]
-    attached = either.begin(user_id=user, stream_id=name, message="/count 3 50")
+    assert either.send("DELETE", f"{STREAM}/{name}?user_id={user}").status == 200
+    attached = either.begin(user_id=user, stream_id=name, message="/sleep 60")
     assert attached.status == 200
     assert attached.json == either.snapshot(name, user_id=user).json
-    assert attached.json["last_event_id"] == 3
+    assert attached.json["last_event_id"] == either.get(user_id=user, stream_id=name).frames[-1].event_id
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream", "text/html", "application/json, text/event-stream"])

@@ -62,8 +62,8 @@ def test_a_failed_stream_keeps_what_it_said(anyone: Client, user: str) -> None:
 
 
 def test_a_live_stream_is_pending(either: Client, user: str) -> None:
-    either.begin(user_id=user, stream_id="s1", message=f"/sleep 5 {CANARY}")
-    shown = either.begin(user_id=user, stream_id="s2", message="/sleep 5").json
+    either.begin(user_id=user, stream_id="s1", message=f"/sleep 60 {CANARY}")
+    shown = either.begin(user_id=user, stream_id="s2", message="/sleep 60").json
     for live in (shown, either.snapshot("s2", user_id=user).json):
         assert live["status"] in {"queued", "streaming"}
         assert (live["cost_state"], live["total_cost"]) == ("pending", None)
@@ -73,14 +73,16 @@ def test_a_live_stream_is_pending(either: Client, user: str) -> None:
 
 
 def test_text_and_last_event_id_agree_while_it_is_live(either: Client, user: str) -> None:
-    either.begin(user_id=user, stream_id="s1", message="/count 1200 800")
-    taken: list[dict[str, Any]] = []
-    while not taken or taken[-1]["finished_at"] is None:
-        taken.append(either.snapshot("s1", user_id=user).json)
+    either.begin(user_id=user, stream_id="s1", message="/count 1000000 800")
+    live: list[dict[str, Any]] = []
+    while len(live) < 20:
+        shown = either.snapshot("s1", user_id=user).json
+        if shown["last_event_id"] > (live[-1]["last_event_id"] if live else -1):
+            live.append(shown)
+    assert either.send("DELETE", f"/api/v1/stream/s1?user_id={user}").status == 200
+    ended = either.snapshot("s1", user_id=user).json
     frames = either.get(user_id=user, stream_id="s1").frames
-    live = [shown for shown in taken if 0 <= shown["last_event_id"] < len(frames) - 1]
-    assert len(live) > 10
-    for shown in taken:
+    for shown in (*live, ended):
         assert shown["text"] == text_until(frames, shown["last_event_id"])
     for shown in live:
         assert (shown["status"], shown["cost_state"], shown["total_cost"]) == ("streaming", "pending", None)
@@ -88,17 +90,14 @@ def test_text_and_last_event_id_agree_while_it_is_live(either: Client, user: str
         assert shown["completion_tokens"] == sum(chunk["tokens"] for chunk in chunks)
         assert shown["total_tokens"] == shown["prompt_tokens"] + shown["completion_tokens"]
         assert shown["cost_so_far"] == pytest.approx(sum(chunk["cost_usd"] for chunk in chunks))
-    assert taken[-1]["cost_so_far"] is None
-    positions = [shown["last_event_id"] for shown in taken]
-    assert positions == sorted(positions)
-    assert (taken[-1]["status"], taken[-1]["last_event_id"]) == ("done", len(frames) - 1)
+    assert ended["cost_so_far"] is None
+    assert (ended["status"], ended["last_event_id"]) == ("cancelled", len(frames) - 1)
 
 
 def test_a_reader_that_starts_from_a_snapshot_misses_nothing(either: Client, user: str) -> None:
     either.begin(user_id=user, stream_id="s1", message="/count 60 100")
-    time.sleep(0.3)
-    shown = either.snapshot("s1", user_id=user).json
-    assert shown["text"]
+    while not (shown := either.snapshot("s1", user_id=user).json)["text"]:
+        pass
     rest = either.get(user_id=user, stream_id="s1", last_event_id=shown["last_event_id"]).frames
     text = shown["text"] + "".join(f.data["content"] for f in rest if f.type == "message_chunk")
     assert text == "".join(f"{number} " for number in range(1, 61))
@@ -111,9 +110,11 @@ def test_a_message_comes_back_as_it_was_sent(anyone: Client, user: str) -> None:
 
 
 def test_times_are_of_the_stream_not_of_the_request(anyone: Client, user: str) -> None:
+    began = time.monotonic()
     anyone.get(user_id=user, stream_id="s1", message="/sleep 0.3")
+    most = 1000 * (time.monotonic() - began)
     shown = anyone.snapshot("s1", user_id=user).json
-    assert 300 <= shown["first_token_ms"] <= shown["latency_ms"] < 3000
+    assert 300 <= shown["first_token_ms"] <= shown["latency_ms"] <= most + 1
 
 
 def test_an_id_that_cannot_be_is_not_found(either: Client, user: str) -> None:

@@ -100,7 +100,7 @@ class Client:
         body: bytes = b"",
         version: str = "1.1",
         chunked: bool = False,
-        timeout: float = 10,
+        timeout: float = 30,
     ) -> Iterator[HTTPResponse]:
         """Send a request; the response, when its headers are there. Leaving closes the connection."""
         lines = {"Host": f"127.0.0.1:{self.server.port}", **self.headers, **(headers or {})}

@@ -162,7 +162,7 @@ class ByteProxy(Listener):
         self._token_met.clear()
         self._token = token
 
-    def wait_for_lost_reply(self, timeout: float = 10) -> None:
+    def wait_for_lost_reply(self, timeout: float = 30) -> None:
         """Until ``lose_reply_to`` has done its harm. Raises AssertionError."""
         assert self._token_met.wait(timeout), "the request never came"
 

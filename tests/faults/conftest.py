@@ -32,6 +32,8 @@ NO_LIMITS: dict[str, Any] = {
 }
 PAIRS = (("daphne", "sqlite"), ("uvicorn", "postgresql"))
 """Each server and each database once: enough where the one does not depend on the other."""
+HEARTBEAT_SECONDS = 0.2
+"""Of the server that is shared."""
 MODEL = "gpt-4o-mini"
 """A model that the upstream serves and that has a price."""
 
@@ -57,7 +59,8 @@ def serve(serve: Serve, upstream: Upstream) -> Serve:
 @pytest.fixture(scope="module")
 def shared(sqlite: databases.SQLite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with the demo provider, for the tests of a module that do it no harm."""
-    server = Server(sqlite.new(), tmp_path_factory.mktemp("shared"), STREAM_HEARTBEAT_SECONDS="0.2", **NO_LIMITS)
+    options: dict[str, Any] = {**NO_LIMITS, "STREAM_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
+    server = Server(sqlite.new(), tmp_path_factory.mktemp("shared"), **options)
     try:
         yield server.start()
     finally:

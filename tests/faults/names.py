@@ -46,5 +46,8 @@ PLANTED = {
 }
 """By the promise that is broken."""
 
+FORGOTTEN = 30
+"""The event from which on those of FORGETS never become durable."""
+
 DYING = (KILLED, FORGETS, UNENDED)
 """Those whose producer is killed."""

@@ -23,14 +23,28 @@ from streaming.events import Event, EventType
 from streaming.models import Stream
 from streaming.producer import Producer
 from streaming.reader import Reader
-from tests.faults.names import DESERTED, FORGETS, RESUMED, SHOWN, SKIPS, TWICE, UNENDED, UNFENCED, UNSETTLED
+from tests.faults.names import (
+    DESERTED,
+    FORGETS,
+    FORGOTTEN,
+    RESUMED,
+    SHOWN,
+    SKIPS,
+    TWICE,
+    UNENDED,
+    UNFENCED,
+    UNSETTLED,
+)
 
-LATE_SECONDS = 0.5
+FOR_EVER_SECONDS = 3600
 
 Log = DatabaseEventLog | RedisEventLog
 
 producers: dict[int, Producer] = {}
 """Of this process, by the key of their stream."""
+
+resumed = asyncio.Event()
+"""Whether UNSETTLED has been resumed here: whoever looks at the database does so before."""
 
 
 def plant() -> None:
@@ -68,9 +82,10 @@ def _remember(original: Any, producer: Producer, assignment: Any, *rest: Any) ->
 
 
 async def _deliver_before_commit(original: Any, log: Log, append: Append) -> Outcome:
-    if _is(append.stream, FORGETS) and (tail := log._tails.get(append.stream)) is not None:
+    forgets = _is(append.stream, FORGETS) and append.events[-1].event_id >= FORGOTTEN
+    if forgets and (tail := log._tails.get(append.stream)) is not None:
         tail.extend(append.events)
-        await asyncio.sleep(LATE_SECONDS)
+        await asyncio.sleep(FOR_EVER_SECONDS)
     outcome: Outcome = await original(log, append)
     return outcome
 
@@ -87,6 +102,8 @@ async def _do_not_look_at_redis(original: Any, following: Following, tail: Tail,
 
 
 def _skip_one_at_a_resume(original: Any, engine: Engine, owner: Any, found: Any, after: int, *rest: Any) -> Any:
+    if found.stream_id == UNSETTLED and after >= 0:
+        resumed.set()
     return original(engine, owner, found, after + (found.stream_id == SKIPS and after >= 0), *rest)
 
 
@@ -117,7 +134,7 @@ async def _go_on_after_the_end(original: Any, producer: Producer) -> bool:
         more = Event(producer.state.event_id + 1, EventType.HEARTBEAT, "{}")
         await producer._log.append(Append(stream, attempt, [more]))
     if _is(stream, UNSETTLED):
-        await asyncio.sleep(LATE_SECONDS)
+        await resumed.wait()
         assert isinstance(producer._log, Log)
         await producer._log._store.write(_settle_all, producer)
     return closed

@@ -92,13 +92,12 @@ class Records:
         )
         return int(row["n"])
 
-    def lose_newest(self, stream_id: str, count: int) -> None:
-        """Forget the newest events, as a restored backup or a lagging replica does."""
+    def fall_back(self, stream_id: str, count: int) -> None:
+        """Forget all but the first ``count`` events, as a restored backup or a lagging replica does."""
         key = self.head(stream_id)["stream_id"]
         steps = (
-            f"UPDATE streaming_streamhead SET next_event_id = next_event_id - {count} WHERE stream_id = {key}",
-            f"DELETE FROM streaming_streamevent WHERE stream_id = {key} AND event_id >="
-            f" (SELECT next_event_id FROM streaming_streamhead WHERE stream_id = {key})",
+            f"UPDATE streaming_streamhead SET next_event_id = {count} WHERE stream_id = {key}",
+            f"DELETE FROM streaming_streamevent WHERE stream_id = {key} AND event_id >= {count}",
         )
         if self.is_sqlite:
             with self.sqlite() as connection:

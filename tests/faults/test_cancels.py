@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,8 +24,23 @@ pytestmark = pytest.mark.timeout(240)
 
 CANCELS = 150
 THREADS = 8
-DELTAS, DELAY_MS = 5, 10
+DELTAS, DELAY_MS = 5, 40
+STEP_SECONDS = 0.005
 CANCEL = "/api/v1/stream/{stream_id}"
+
+
+@dataclass
+class Moment:
+    """Around the last token, on however fast a machine: later after a cancel in time, earlier after one too late."""
+
+    chance: random.Random
+    seconds: float = DELTAS * DELAY_MS / 1000
+
+    def wait(self) -> None:
+        time.sleep(max(0.0, self.chance.gauss(self.seconds, 0.02)))
+
+    def learn(self, status: str) -> None:
+        self.seconds += STEP_SECONDS if status == "cancelled" else -STEP_SECONDS
 
 
 @pytest.mark.parametrize(("kind", "database", "seed"), [("daphne", "sqlite", 1), ("uvicorn", "postgresql", 2)])
@@ -32,16 +48,18 @@ def test_150_cancels_around_the_last_token_on_each_database(
     new_database: NewDatabase, serve: Serve, upstream: Upstream, crowd: Crowd, kind: str, database: str, seed: int
 ) -> None:
     url = new_database(database)
-    server, chance = serve(url, kind=kind), random.Random(seed)
+    server, moment = serve(url, kind=kind), Moment(random.Random(seed))
     recorder = Recorder(Records(url), upstream)
-    streams = {f"stream-{number}": chance.gauss(DELTAS * DELAY_MS / 1000, 0.02) for number in range(CANCELS)}
+    streams = [f"stream-{number}" for number in range(CANCELS)]
     recorder.started(*streams)
-    readers = [crowd.read(server.url, user_id="u1", **asked(stream)) for stream in list(streams)[::10]]
+    readers = [crowd.read(server.url, user_id="u1", **asked(stream)) for stream in streams[::10]]
 
     def begin_and_cancel(stream: str) -> str:
         server.post("/api/v1/stream", {"user_id": "u1", **asked(stream)})
-        time.sleep(max(0.0, streams[stream]))
-        return cancelled(recorder, server, stream)
+        moment.wait()
+        status = cancelled(recorder, server, stream)
+        moment.learn(status)
+        return status
 
     with ThreadPoolExecutor(THREADS) as pool:
         reached = dict(zip(streams, pool.map(begin_and_cancel, streams), strict=True))

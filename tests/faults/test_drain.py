@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 
 import pytest
 
-from tests.faults.conftest import PAIRS, NewDatabase, Serve, ServeTwo
+from tests.faults.conftest import MODEL, PAIRS, NewDatabase, Serve, ServeTwo
 from tests.faults.wire import Crowd, replay
 from tests.servers import Server
+from tests.upstream import Upstream
 
 KINDS = ("daphne", "uvicorn")
 EXIT_CODES = {"daphne": 0, "uvicorn": -signal.SIGTERM}
 """What each server ends with by itself after SIGTERM; uvicorn raises the signal again."""
 
-SOON = 8
-"""Seconds in which a process is gone that has nothing left to wait for."""
+SOON = 20
+"""Seconds in which a process is gone that has nothing left to wait for; a drain takes longer."""
+
+COUNT = 40
+SCRIPT = json.dumps({"count": COUNT, "delay_ms": 25, "stall_after": COUNT - 1})
+"""It ends once the upstream releases it."""
 
 
 def wait_until_draining(server: Server) -> None:
     """Until ``/ready`` says 503."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (ready := server.get("/ready")).status_code != 503:
         assert time.monotonic() < deadline
     assert "draining" in ready.json()["failing"]
@@ -34,12 +40,12 @@ def wait_for_exit(server: Server, timeout: float = SOON) -> int:
 
 @pytest.mark.parametrize(("kind", "database"), PAIRS)
 def test_live_streams_finish_and_new_starts_are_refused_while_a_server_drains(
-    new_database: NewDatabase, serve: Serve, crowd: Crowd, kind: str, database: str
+    new_database: NewDatabase, serve: Serve, upstream: Upstream, crowd: Crowd, kind: str, database: str
 ) -> None:
     database_url = new_database(database)
-    server = serve(database_url, kind=kind, STREAM_DRAIN_SECONDS="30")
-    reader = crowd.read(server.url, stream_id="s1", user_id="u1", message="/count 40 20")
-    server.begin("unread", "/count 40 20")
+    server = serve(database_url, kind=kind, STREAM_DRAIN_SECONDS="60", STREAM_HEARTBEAT_SECONDS="60")
+    reader = crowd.read(server.url, stream_id="s1", user_id="u1", message=SCRIPT, model=MODEL)
+    server.begin("unread", SCRIPT, model=MODEL)
     crowd.wait_for_frames(3, reader)
     server.send(signal.SIGTERM)
     wait_until_draining(server)
@@ -50,10 +56,12 @@ def test_live_streams_finish_and_new_starts_are_refused_while_a_server_drains(
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert server.get("/api/v1/streams/s2", user_id="u1").status_code == 404
     attached = crowd.read(server.url, stream_id="s1", user_id="u1")
+    crowd.wait_for_frames(3, attached)
+    upstream.release()
     crowd.wait_for_end(reader, attached)
     for tape in (reader, attached):
         tape.check()
-        assert (tape.ended, tape.frames[-1].type, len(tape.frames)) == ("clean", "done", 41)
+        assert (tape.ended, tape.frames[-1].type, len(tape.frames)) == ("clean", "done", COUNT + 1)
     assert wait_for_exit(server) == EXIT_CODES[kind]
     restarted = serve(database_url)
     assert restarted.snapshot("unread")["status"] == "done"
@@ -126,7 +134,7 @@ def test_a_stopping_process_ends_its_readers_of_another_process_s_stream_cleanly
     sqlite_url: str, serve_two: ServeTwo, crowd: Crowd, kind: str
 ) -> None:
     producer, stopping = serve_two(sqlite_url, "daphne", kind)
-    producer.begin("s1", "/count 80 20")
+    producer.begin("s1", "/count 80000 20")
     reader = crowd.read(stopping.url, stream_id="s1", user_id="u1")
     crowd.wait_for_frames(3, reader)
     stopping.send(signal.SIGTERM)
@@ -134,6 +142,8 @@ def test_a_stopping_process_ends_its_readers_of_another_process_s_stream_cleanly
     assert (reader.ended, reader.closes) == ("clean", False)
     assert wait_for_exit(stopping) == EXIT_CODES[kind]
     rest = crowd.read(producer.url, stream_id="s1", user_id="u1", last_event_id=reader.last_event_id)
+    crowd.wait_for_frames(3, rest)
+    assert producer.post("/api/v1/stream/s1/cancel", {"user_id": "u1"}).status_code == 200
     crowd.wait_for_end(rest)
     rest.check()
     assert rest.frames[-1].type == "done"

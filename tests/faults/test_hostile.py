@@ -25,6 +25,8 @@ WIRES = {"chat-completions": "gpt-4o-mini", "messages": "claude-haiku-4-5"}
 """A model of each."""
 
 ENDS_WITHIN_SECONDS = 60
+PATIENCE_SECONDS = 10
+"""For a provider that stalls; one that speaks is to be heard within it, with all of them at once."""
 MOST_GROWTH_MIB = 150
 SAID = {"count": 3}
 HALF = "1 2 "
@@ -93,7 +95,7 @@ def played(sqlite: databases.SQLite, tmp_path_factory: pytest.TempPathFactory) -
     with Upstream() as upstream, Crowd() as crowd:
         providers = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "sk-tests")
         addresses = dict.fromkeys(("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"), upstream.url)
-        options = {**NO_LIMITS, **providers, **addresses, "STREAM_PROVIDER_TIMEOUT_SECONDS": "3"}
+        options = {**NO_LIMITS, **providers, **addresses, "STREAM_PROVIDER_TIMEOUT_SECONDS": str(PATIENCE_SECONDS)}
         options["STREAM_CONNECTION_BYTES"] = str(2**22)  # all of it in one connection
         server = Server(url, tmp_path_factory.mktemp("hostile"), kind="uvicorn", **options).start()
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 
 import httpx
 import pytest
 
-from tests.faults.conftest import PAIRS, NewDatabase, Serve
+from tests.faults.conftest import HEARTBEAT_SECONDS, PAIRS, NewDatabase, Serve
 from tests.faults.records import Records
 from tests.faults.wire import Crowd
 from tests.frames import connect, read_all, text_of
@@ -24,13 +25,15 @@ def test_event_ids_are_contiguous_from_0(shared: Server, stream_id: str) -> None
 
 
 def test_the_first_frame_comes_before_the_last_is_produced(shared: Server, stream_id: str) -> None:
-    with connect(shared.url, user_id="u1", stream_id=stream_id, message="/count 40 20") as (_, frames):
+    with connect(shared.url, user_id="u1", stream_id=stream_id, message="/count 40000 20") as (_, frames):
         first = next(frames)
         now = shared.snapshot(stream_id)
         assert first.event_id == 0
         assert now["status"] == "streaming"
-        assert now["last_event_id"] < 40
-        assert text_of([first, *frames]) == "".join(f"{number} " for number in range(1, 41))
+        assert shared.post(f"/api/v1/stream/{stream_id}/cancel", {"user_id": "u1"}).status_code == 200
+        taken = [first, *frames]
+        assert len(taken) - 1 > now["last_event_id"] and taken[-1].is_terminal
+        assert text_of(taken) == "".join(f"{number} " for number in range(1, len(taken)))
 
 
 def test_the_headers_and_a_comment_come_before_the_first_event(shared: Server, crowd: Crowd, stream_id: str) -> None:
@@ -44,9 +47,11 @@ def test_the_headers_and_a_comment_come_before_the_first_event(shared: Server, c
 
 
 def test_heartbeats_with_contiguous_ids_come_while_the_provider_is_silent(shared: Server, stream_id: str) -> None:
+    began = time.monotonic()
     frames = read_all(shared.url, user_id="u1", stream_id=stream_id, message="/sleep 1")
+    most = (time.monotonic() - began) / HEARTBEAT_SECONDS
     kinds = [frame.type for frame in frames]
-    assert 3 <= kinds.count("heartbeat") <= 5
+    assert 1 <= kinds.count("heartbeat") <= most, "a busy machine may leave some out, and makes none up"
     assert kinds == ["heartbeat"] * kinds.count("heartbeat") + ["message_chunk", "done"]
     assert all(frame.data == {} for frame in frames if frame.type == "heartbeat")
     again = read_all(shared.url, user_id="u1", stream_id=stream_id)

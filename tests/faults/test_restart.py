@@ -10,7 +10,7 @@ import pytest
 from tests.databases import manage
 from tests.faults.conftest import MODEL, ServeTwo
 from tests.faults.records import Records
-from tests.faults.test_outage import until
+from tests.faults.test_outage import ALWAYS_WRITES, until
 from tests.faults.wire import Crowd
 from tests.frames import text_of
 from tests.postgres_server import PostgresServer
@@ -36,8 +36,9 @@ def test_a_restart_and_a_crash_of_postgresql_lose_and_double_nothing(
     database: tuple[PostgresServer, str], serve_two: ServeTwo, upstream: Upstream, crowd: Crowd
 ) -> None:
     postgresql, url = database
-    servers = serve_two(url, "daphne", "uvicorn")
-    script = json.dumps({"count": COUNT, "delay_ms": 20})
+    # The streams go on, with heartbeats at last, until both are over, however long PostgreSQL takes to start.
+    servers = serve_two(url, "daphne", "uvicorn", **ALWAYS_WRITES)
+    script = json.dumps({"count": COUNT, "delay_ms": 20, "stall_after": COUNT - 1})
     for number, stream in enumerate(STREAMS):
         servers[number % 2].begin(stream, script, model=MODEL)
     tapes = [crowd.read(server.url, stream_id=stream, user_id="u1") for stream in STREAMS for server in servers]
@@ -49,6 +50,7 @@ def test_a_restart_and_a_crash_of_postgresql_lose_and_double_nothing(
         assert not any(tape.closes for tape in tapes)
         postgresql.start()
         crowd.wait_for_frames(seen + 20, *tapes)
+    upstream.release()
     crowd.wait_for_end(*tapes)
     records = Records(url)
     for stream in STREAMS:

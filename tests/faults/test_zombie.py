@@ -85,7 +85,7 @@ def test_a_paused_producer_that_comes_back_adds_nothing_and_shows_its_readers_th
         assert mine.raw == theirs.raw
         whole = replay([paused.url, other.url], stream_id=stream, user_id="u1")
         assert {tape.raw for tape in whole} == {mine.raw}
-    assert [upstream.wait_for_end(number, timeout=10).ended for number in (1, 2)] == ["client_left"] * 2
+    assert [upstream.wait_for_end(number).ended for number in (1, 2)] == ["client_left"] * 2
     fresh = crowd.read(paused.url, stream_id="fresh", user_id="u1", message="/count 30 0")
     recorder.started("fresh")
     crowd.wait_for_end(fresh)
@@ -110,7 +110,7 @@ def test_a_paused_producer_adds_nothing_though_the_events_were_sealed_away_meanw
     records.rows("DELETE FROM streaming_streamevent")
     head = records.head("s1")
     paused.send(signal.SIGCONT)
-    assert upstream.wait_for_end(1, timeout=10).ended == "client_left"
+    assert upstream.wait_for_end(1).ended == "client_left"
     fresh = crowd.read(paused.url, stream_id="fresh", user_id="u1", message="/count 30 0")
     crowd.wait_for_end(fresh)
     assert records.head("s1") == head
@@ -145,7 +145,7 @@ def test_a_producer_that_is_paused_within_a_transaction_does_not_keep_others_fro
         assert max(later - earlier for earlier, later in pairwise(mine.times)) < 1.2, "its own stream was held up"
     finally:
         paused.send(signal.SIGCONT)
-    assert upstream.wait_for_end(1, timeout=10).ended == "client_left"
+    assert upstream.wait_for_end(1).ended == "client_left"
     assert "producer broke" not in paused.log_text()
     assert {tape.raw for tape in replay([paused.url, other.url], stream_id="s1", user_id="u1")} == {orphan.raw}
 

@@ -18,7 +18,7 @@ from tests.frames import Frame, Parser, check_sequence
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 20
+CONNECT_SECONDS = 60
 
 
 @dataclass

@@ -153,7 +153,7 @@ def test_one_can_be_made_disabled_and_deleted_and_a_shipped_one_not_deleted(
 
 def test_strangers_preview_nothing(server: Server) -> None:
     for method in ("GET", "POST"):
-        answer = httpx.request(method, server.url + PREVIEW, trust_env=False)
+        answer = httpx.request(method, server.url + PREVIEW, timeout=30, trust_env=False)
         assert answer.status_code in {302, 403}
 
 

@@ -27,7 +27,7 @@ class Cluster:
     """One server with one database, migrated when it is made. ``start()`` returns when it answers."""
 
     def __init__(self, host: Host, folder: Path) -> None:
-        self.port = free_port()
+        self.port = free_port(self)
         self.url = f"postgres://postgres@{host.address}:{self.port}/magic"
         self.process: subprocess.Popen[bytes] | None = None
         self._host = host
