@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.core.exceptions import MiddlewareNotUsed
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.exception import convert_exception_to_response
@@ -62,7 +63,14 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
-        elif scope["type"] == "http" and _path(scope) == _stream_path():
+        elif SyncToAsync.thread_sensitive_context.get(None) is None:
+            await self._serve(scope, receive, send)
+        else:
+            # A pipelined request is begun by the end of the one before it, in a context that is over by then.
+            await asyncio.create_task(self._serve(scope, receive, send), context=contextvars.Context())
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _path(scope) == _stream_path():
             async with ThreadSensitiveContext(executor=self._thread):
                 await _bounded(self._streams, scope, receive, send)
         elif scope["type"] == "http" and _path(scope).startswith(_stream_path() + "/"):

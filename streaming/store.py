@@ -18,6 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import (
     DEFAULT_DB_ALIAS,
     DatabaseError,
+    Error,
     InterfaceError,
     OperationalError,
     connection,
@@ -108,7 +109,8 @@ class Store:
         self._connections.append(own)
 
     async def read(self, query: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a short query in a reader thread. Errors of the database are the caller's."""
+        """Run a short query in a reader thread. Errors of the database are the caller's; but where the thread's
+        connection turns out to be lost, as after a restart of PostgreSQL, it is run again on a new one."""
         return await self._run(self._readers, partial(query, *args, **kwargs))
 
     async def read_long(self, query: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -117,7 +119,13 @@ class Store:
 
     async def _run(self, executor: ThreadPoolExecutor, query: Callable[[], R]) -> R:
         def run() -> R:
+            was_open = connection.connection is not None
             try:
+                return query()
+            except Error:
+                if not was_open or connection.is_usable():
+                    raise
+                connection.close()
                 return query()
             finally:
                 _drop_broken_connection()
