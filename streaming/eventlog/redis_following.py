@@ -155,7 +155,7 @@ class Following:
         end, state = (int(head[0]), head[1]) if head and head[0] is not None else (0, None)
         end = place.end if place is not None and (place.closed or state is None) else end
         if place is None or end < known:
-            tail.lose()
+            tail.lose(end)
             return
         tail.reach(end, closed=place.closed)
         if place.closed and state in {b"open", b"frozen"}:
