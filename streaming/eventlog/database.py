@@ -154,7 +154,7 @@ def _logged() -> Iterator[None]:
 def _compare(tail: Tail, known_end: int, head: tuple[int, bool] | None) -> None:
     """``known_end`` was known before the head was read: a head behind it has really fallen back."""
     if head is None or head[0] < known_end:
-        tail.lose()
+        tail.lose(head and head[0])
     else:
         tail.reach(head[0], closed=head[1])
 

@@ -13,7 +13,7 @@ from redis.asyncio.connection import Connection
 
 from streaming.eventlog.kept import Place, select_places
 from streaming.eventlog.pages import StoredPages
-from streaming.eventlog.redis_link import Link, send
+from streaming.eventlog.redis_link import Link, send, send_to_primary
 from streaming.eventlog.redis_logs import Logs
 from streaming.eventlog.redis_scripts import Command, Log, look, to_events
 from streaming.eventlog.stored import read_part, select_pruned
@@ -71,8 +71,8 @@ class Following:
         while not self._over:
             try:
                 async with self._link.connection() as connection:
-                    [client] = await send(connection, [("CLIENT", "ID")])
-                    while not self._over:
+                    [client] = await send_to_primary(connection, [("CLIENT", "ID")])
+                    while not self._over and not connection.should_reconnect():  # type: ignore[no-untyped-call]
                         await self._read_once(connection, client)
             except Exception as error:
                 logger.warning("cannot follow", extra={"error": type(error).__name__})
@@ -155,7 +155,7 @@ class Following:
         end, state = (int(head[0]), head[1]) if head and head[0] is not None else (0, None)
         end = place.end if place is not None and (place.closed or state is None) else end
         if place is None or end < known:
-            tail.lose()
+            tail.lose(end)
             return
         tail.reach(end, closed=place.closed)
         if place.closed and state in {b"open", b"frozen"}:

@@ -2,6 +2,9 @@
 
 Redis may be away, silent, starting, full, or a replica that is not promoted yet. A command waits for all of
 that and is repeated as it is, so every script bears that. A question fails, for its caller to ask again.
+
+A replica answers questions too, but what it does not have yet is not lost. So answers count only where the server says
+with them that it is a primary. One that became a replica may keep its connections open, so all of them are given up.
 """
 
 from __future__ import annotations
@@ -49,7 +52,10 @@ FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.02, 1.0
 FULL_SECONDS = 10
 """How long an append waits for memory. What frees memory is the end of streams, so waiting must end too."""
 
-PASSING = (MasterDownError, ReadOnlyError, TryAgainError)
+GREETING: Command = ("HELLO",)
+"""Asks a server who it is. Not ``ROLE``, which a user may not be allowed."""
+
+PASSING = (MasterDownError, TryAgainError)
 PASSING_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE")
 """The errors of a server that will take the same command later, or after a fail-over."""
 
@@ -67,15 +73,8 @@ class Link:
     def __init__(self, url: str) -> None:
         self._failed: str | None = None
         self._full_at: float = -FULL_SECONDS
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=ANSWER_SECONDS,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-        )
+        self._url = url
+        self._pool = _new_pool(url)
         self._pending: list[_Call] = []
         self._writer: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -112,17 +111,20 @@ class Link:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of one's own. Raises RedisError."""
+        """A connection of one's own. Raises RedisError; ReadOnlyError within gives up all connections there are."""
+        pool = self._pool
         with _closed_is_lost():
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it out
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it out
         try:
             yield connection
-        except BaseException:
+        except BaseException as error:
             # What was asked and not answered must not answer the next one.
             await connection.disconnect(nowait=True)
+            if isinstance(error, ReadOnlyError):
+                await self._give_up_connections(pool)
             raise
         finally:
-            await self._pool.release(connection)
+            await pool.release(connection)
 
     async def stop(self) -> None:
         """Give up what is still to be written, and close the connections; a later read opens new ones."""
@@ -130,6 +132,13 @@ class Link:
         if self._writer is not None:
             await self._writer
         await self._pool.disconnect()
+
+    async def _give_up_connections(self, pool: BlockingConnectionPool) -> None:
+        """Those that are in use are closed when they are released; ``should_reconnect`` tells it to who keeps one."""
+        if pool is self._pool:
+            self._pool = _new_pool(self._url)
+            await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+            await pool.disconnect(inuse_connections=False)
 
     async def _write_all(self) -> None:
         retry = FIRST_RETRY_SECONDS
@@ -177,7 +186,7 @@ class Link:
 
     async def _send_once(self, commands: Sequence[Command]) -> list[Any]:
         async with self.connection() as connection:
-            answers = await send(connection, commands)
+            answers = await send_to_primary(connection, commands)
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 await send(connection, [("SCRIPT", "LOAD", script.text) for script in ALL])
             return answers
@@ -213,6 +222,14 @@ class Link:
         self._failed = f"Redis does not serve ({type(error).__name__})"
 
 
+async def send_to_primary(connection: Connection, commands: Sequence[Command]) -> list[Any]:
+    """As ``send``. Raises ReadOnlyError where the server is a replica."""
+    *answers, greeting = await send(connection, [*commands, GREETING])
+    if _is_replica(greeting) or any(isinstance(answer, ReadOnlyError) for answer in answers):
+        raise ReadOnlyError("The server is a replica.")
+    return answers
+
+
 async def send(connection: Connection, commands: Sequence[Command]) -> list[Any]:
     """The answers to some commands, errors of single ones among them. Raises RedisError."""
     with _closed_is_lost():
@@ -235,6 +252,23 @@ def _closed_is_lost() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise ConnectionError("The connection is closed.") from error
+
+
+def _new_pool(url: str) -> BlockingConnectionPool:
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=ANSWER_SECONDS,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+    )
+
+
+def _is_replica(greeting: Any) -> bool:
+    """False also where the server does not tell: its errors will."""
+    return isinstance(greeting, list) and b"replica" in greeting
 
 
 def _passes(answer: Any) -> bool:

@@ -86,8 +86,8 @@ class RedisHandover:
         """The entries that a blocking read of one stream brings. Raises RedisError."""
         async with self._link.connection() as connection:
             [answer] = await send(connection, [read])
-        if isinstance(answer, Exception):
-            raise answer
+            if isinstance(answer, Exception):
+                raise answer
         return answer[0][1] if answer else ()
 
     async def _make_group(self, starts: str) -> None:

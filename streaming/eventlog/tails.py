@@ -82,15 +82,16 @@ class Tail:
     def reach(self, end: int, *, closed: bool) -> None:
         """The log is known to be committed up to ``end``."""
         if closed and end < self.end:
-            self.lose()
+            self.lose(end)
         elif end > self.end or closed > self.closed:
             self.end = max(end, self.end)
             self.closed = self.closed or closed
             self.wake()
 
-    def lose(self) -> None:
-        """The log's end fell back, or its record is gone."""
+    def lose(self, end: int | None = None) -> None:
+        """The log's end fell back to ``end``, or its events are gone."""
         self.gone = True
+        self.end = self.end if end is None else end
         self.wake()
 
     def page(self, after: int) -> Page | None:

@@ -134,8 +134,12 @@ def test_a_follower_is_told_when_the_end_of_the_log_falls_back(run: Run) -> None
             waiting = asyncio.create_task(follower.wait(2, 60))
 
             await other.lose(stream, 1, 2, end=1)
-            with pytest.raises(LogGone):
+            with pytest.raises(LogGone) as gone:
                 await asyncio.wait_for(waiting, 2)
+            assert gone.value.end == 1
+            with pytest.raises(LogGone) as gone:
+                await other.log.read(stream.key, 2)
+            assert gone.value.end == 1, "also as long as others wait there"
         await other.stop()
 
     run(scenario)

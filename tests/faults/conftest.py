@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests import databases
+from tests.faults.fleet import Fleet
 from tests.faults.wire import Crowd
 from tests.redis_server import RedisServer
 from tests.servers import Server
@@ -115,3 +116,22 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server.start()
     finally:
         server.kill()
+
+
+@pytest.fixture
+def new_fleet(
+    own_redis: RedisServer, new_database: NewDatabase, upstream: Upstream, tmp_path: Path
+) -> Iterator[Callable[[str], Fleet]]:
+    """Make a fleet on a database of a kind."""
+    env = {
+        **NO_LIMITS,
+        "OPENAI_API_KEY": "sk-tests",
+        "OPENAI_BASE_URL": upstream.url,
+        "STREAM_DEFAULT_MODEL": "demo",
+        "STREAM_PRODUCERS": "workers",
+        "STREAM_LEASE_SECONDS": "3",
+        "STREAM_HEARTBEAT_SECONDS": "1",
+        "REDIS_URL": own_redis.url,
+    }
+    with ExitStack() as ended:
+        yield lambda kind: Fleet(new_database(kind), tmp_path, own_redis, ended, env)

@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
 
 from streaming.providers.base import INSTRUCTION
 from tests.commands import run
-from tests.faults.conftest import MODEL, NO_LIMITS, NewDatabase
-from tests.faults.records import Records
+from tests.faults.conftest import MODEL
+from tests.faults.fleet import Fleet
 from tests.faults.roaming import Roamer
 from tests.faults.test_kill import check_cost, check_interrupted
 from tests.faults.test_zombie import pause
 from tests.faults.wire import Crowd, Tape, replay
-from tests.redis_server import RedisServer
-from tests.servers import Server, StreamWorker
+from tests.servers import Server
 from tests.upstream import Upstream
 
 COUNT = "/count 40 20"
@@ -35,56 +31,6 @@ SLOW = json.dumps({"count": 2000, "delay_ms": 25})
 PROMISED_SECONDS = 15
 SOON = 10
 """Seconds in which what need not wait for anything is over; a drain takes 25."""
-
-P = TypeVar("P", bound=Server)
-
-
-@dataclass
-class Fleet:
-    """Web processes and workers of one database and one Redis. What it starts, it ends."""
-
-    url: str
-    folder: Path
-    redis: RedisServer
-    ended: ExitStack
-    env: dict[str, str]
-
-    @property
-    def records(self) -> Records:
-        return Records(self.url)
-
-    def web(self, kind: str = "daphne", **env: str) -> Server:
-        """A web process that produces nothing."""
-        return self._started(Server(self.url, self.folder, kind=kind, **{**self.env, **env}))  # type: ignore[arg-type]
-
-    def worker(self, *arguments: str, **env: str) -> StreamWorker:
-        """A worker."""
-        return self._started(StreamWorker(self.url, self.folder, arguments=arguments, **{**self.env, **env}))
-
-    def _started(self, process: P) -> P:
-        self.ended.callback(process.refuse_leaks)
-        self.ended.callback(process.kill)
-        process.start()
-        return process
-
-
-@pytest.fixture
-def new_fleet(
-    own_redis: RedisServer, new_database: NewDatabase, upstream: Upstream, tmp_path: Path
-) -> Iterator[Callable[[str], Fleet]]:
-    """Make a fleet on a database of a kind."""
-    env = {
-        **NO_LIMITS,
-        "OPENAI_API_KEY": "sk-tests",
-        "OPENAI_BASE_URL": upstream.url,
-        "STREAM_DEFAULT_MODEL": "demo",
-        "STREAM_PRODUCERS": "workers",
-        "STREAM_LEASE_SECONDS": "3",
-        "STREAM_HEARTBEAT_SECONDS": "1",
-        "REDIS_URL": own_redis.url,
-    }
-    with ExitStack() as ended:
-        yield lambda kind: Fleet(new_database(kind), tmp_path, own_redis, ended, env)
 
 
 @pytest.fixture
