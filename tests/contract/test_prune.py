@@ -80,7 +80,7 @@ def test_only_what_is_closed_old_enough_and_the_owners(database_url: str, serve:
     server, records = serve(database_url), Records(database_url)
     for owner, name in (("u1", "s1"), ("u1", "s2"), ("u2", "s3")):
         read_all(server.url, user_id=owner, stream_id=name, message="/count 2 0")
-    server.begin("live", "/sleep 60")
+    server.begin("live", "/sleep 300")
     old = "'2020-01-01 00:00:00+00:00'"
     records.rows(f"UPDATE streaming_stream SET finished_at = {old} WHERE stream_id IN ('s1', 's3')")
     told = run(database_url, "prune_streams")
