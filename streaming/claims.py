@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from streaming import ledger
 from streaming.conf import settings
+from streaming.context import chain_to
 from streaming.errors import (
     ConversationErased,
     FieldError,
@@ -24,7 +25,6 @@ from streaming.errors import (
     Limited,
     NotContinuable,
     Refusal,
-    StreamPruned,
     Unavailable,
 )
 from streaming.events import FinishReason
@@ -152,10 +152,9 @@ def find_position(owner: Owner, ask: Ask) -> Position:
 
 
 def _find_continued(owner: Owner, stream: Stream) -> Position:
-    """The position of a continuation of ``stream``."""
+    """The position of a continuation of ``stream``; what is gone is told before what cannot be continued."""
     _check_not_erased(owner, stream.conversation_id)
-    if stream.pruned_at is not None:
-        raise StreamPruned
+    chain_to(stream.pk)
     if not stream.head.closed:
         raise NotContinuable("its answer is still being written")
     if stream.status == Status.DONE and stream.finish_reason != FinishReason.LENGTH:

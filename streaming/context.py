@@ -58,14 +58,19 @@ def text_so_far(continued: int | None) -> str:
     """
     if continued is None:
         return ""
+    keys = chain_to(continued)
+    answers = texts_of(keys)
+    return "".join(answers.get(key, "") for key in keys)
+
+
+def chain_to(stream: int) -> list[int]:
+    """The keys of a stream and of those that it continues, the first one first. Raises StreamPruned of any of them."""
     with connection.cursor() as cursor:
-        cursor.execute(CHAIN, [continued])
+        cursor.execute(CHAIN, [stream])
         chain = cursor.fetchall()
     if any(pruned for _, pruned in chain):
         raise StreamPruned
-    keys = [key for key, _ in chain]
-    answers = texts_of(keys)
-    return "".join(answers.get(key, "") for key in keys)
+    return [key for key, _ in chain]
 
 
 def room_for_turns(model: Model, message: str, system: str | None, max_tokens: int | None, so_far: str = "") -> int:

@@ -119,8 +119,8 @@ def _numbers(stream: Stream) -> dict[str, Any]:
         "stream_id": stream.stream_id,
         "user_id": stream.user_id,
         "conversation_id": stream.conversation_id,
-        "parent_id": stream.parent.stream_id if stream.parent else None,
-        "continues": stream.continues.stream_id if stream.continues else None,
+        "parent_id": _name(stream, stream.parent),
+        "continues": _name(stream, stream.continues),
         "model": stream.model,
         "provider": stream.provider,
         "status": stream.status,
@@ -139,3 +139,11 @@ def _numbers(stream: Stream) -> dict[str, Any]:
         "error": stream.error or None,
         "pruned_at": stream.pruned_at,
     }
+
+
+def _name(stream: Stream, other: Stream | None) -> str | None:
+    """The id of a stream that this one follows or continues. None where adoption has left that with somebody else: to
+    the owner of this one the id may name another."""
+    if other is None or (other.issuer, other.user_id) != (stream.issuer, stream.user_id):
+        return None
+    return other.stream_id

@@ -238,6 +238,22 @@ def test_what_was_pruned_is_not_continued(asker: Client, place: Place, user: str
     assert (answer.status, answer.json["error_type"]) == (410, "pruned")
 
 
+@pytest.mark.parametrize("newest", ["open", "complete"])
+def test_that_an_older_part_was_pruned_is_told_before_that_the_newest_cannot_be_continued(
+    asker: Client, place: Place, user: str, newest: str
+) -> None:
+    cut_off(asker, user, message="/count 300 20" if newest == "open" else "/count 9 0")
+    asker.begin(user_id=user, stream_id="s2", continues="s1", max_tokens=1000)
+    if newest == "complete":
+        asker.closed("s2", user_id=user)
+        place.sql("UPDATE streaming_stream SET finished_at = '2100-01-01' WHERE user_id = ? AND stream_id = 's2'", user)
+    assert place.manage("prune_streams", "--older-than", "0", "--owner", f"open:{user}").returncode == 0
+    assert asker.snapshot("s2", user_id=user).json["pruned_at"] is None
+    answer = asker.begin(user_id=user, stream_id="s3", continues="s2")
+    assert (answer.status, answer.json["error_type"]) == (410, "pruned")
+    asker.send("DELETE", f"/api/v1/stream/s2?user_id={user}")
+
+
 def test_in_a_deleted_conversation_nothing_is_continued(asker: Client, user: str) -> None:
     cut_off(asker, user, conversation_id="c")
     assert asker.send("DELETE", f"/api/v1/conversations/c?user_id={user}").status == 204

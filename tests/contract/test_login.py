@@ -12,6 +12,7 @@ from tests import databases
 from tests.contract.conftest import running
 from tests.contract.place import Place
 from tests.contract.wire import STREAM, Client, fresh, session
+from tests.frames import text_of
 
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
@@ -96,6 +97,26 @@ def test_an_id_that_the_user_has_already_stays_with_both(place: Place) -> None:
         assert both.snapshot(other).json["message"] == "/count 4 0"
     assert visitor.snapshot(name).json["message"] == "/count 3 0"
     assert listed(visitor) == {name}
+
+
+def test_what_comes_along_names_no_stream_that_stayed(place: Place) -> None:
+    member, (visitor, _) = place.log_in("m"), session(place.server)
+    name, following, going_on, next_part = fresh(), fresh(), fresh(), fresh()
+    cut = {"message": "/count 9 0", "max_tokens": 3}
+    member.post({"stream_id": name, "message": "/count 2 0"})
+    visitor.post({"stream_id": name, **cut})
+    visitor.post({"stream_id": following, "message": "/count 2 0", "parent_id": name})
+    visitor.post({"stream_id": going_on, "continues": name})
+    assert visitor.snapshot(going_on).json["continues"] == visitor.snapshot(following).json["parent_id"] == name
+    both = place.log_in("m", visitor.headers["Cookie"])
+    shown = {each["stream_id"]: each for each in both.get("/api/v1/streams", limit=100).json["streams"]}
+    for each in (shown[going_on], both.snapshot(going_on).json):
+        assert each["continues"] is None, "that id is another stream of the member's"
+    for each in (shown[following], both.snapshot(following).json):
+        assert each["parent_id"] is None
+    frames = both.post({"stream_id": next_part, "continues": going_on, "max_tokens": 100}).frames
+    assert text_of(frames) == "7 8 9 ", "the text so far is that of the whole chain"
+    assert both.snapshot(next_part).json["continues"] == going_on
 
 
 def test_only_the_visitors_own_history_comes_along(place: Place) -> None:
