@@ -36,8 +36,6 @@ from tests.faults.names import (
     UNSETTLED,
 )
 
-FOR_EVER_SECONDS = 3600
-
 Log = DatabaseEventLog | RedisEventLog
 
 producers: dict[int, Producer] = {}
@@ -84,8 +82,10 @@ def _remember(original: Any, producer: Producer, assignment: Any, *rest: Any) ->
 async def _deliver_before_commit(original: Any, log: Log, append: Append) -> Outcome:
     forgets = _is(append.stream, FORGETS) and append.events[-1].event_id >= FORGOTTEN
     if forgets and (tail := log._tails.get(append.stream)) is not None:
-        tail.extend(append.events)
-        await asyncio.sleep(FOR_EVER_SECONDS)
+        # More than one: in the place of the first there will be the terminal event.
+        while True:
+            tail.extend(producers[append.stream].state.get_chunks_after(append.events[0].event_id - 1))
+            await asyncio.sleep(0.01)
     outcome: Outcome = await original(log, append)
     return outcome
 

@@ -114,7 +114,7 @@ class Play:
         ask(server, "resume", "GET", STREAM, {**asked(RESUMED), "last_event_id": 3}, stream=RESUMED, owned=None)
         for stream, owned in (("nobodys", None), (FINE, False), (SHOWN, False)):
             ask(server, "look", "GET", STREAM, {"user_id": "u2", "stream_id": stream}, stream=stream, owned=owned)
-        self.crowd.wait_for_frames(FORGOTTEN + 1, *(tape for tape in self.crowd.tapes if tape.stream_id in DYING))
+        self.crowd.wait_for_frames(FORGOTTEN + 2, *(tape for tape in self.crowd.tapes if tape.stream_id in DYING))
         self.upstream.release()
 
     def _move_reader(self, stream: str) -> None:
